@@ -1,0 +1,1 @@
+"""Adapters hand Outlive to web frameworks: they translate and never decide."""

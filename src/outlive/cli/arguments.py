@@ -1,0 +1,161 @@
+"""Arguments that several subcommands take, and what they have in common to say."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+
+from ..entries import End, RunRecord, State
+from ..settings import HOST, STORE, Option, default_store
+from ..stores import Store, open_store
+
+__all__ = [
+    "add_labels",
+    "add_linger",
+    "add_run_name",
+    "add_server",
+    "add_store",
+    "duration_of",
+    "exit_code",
+    "find_run",
+    "parse_seconds",
+    "render_duration",
+    "render_end",
+    "short_id",
+    "store_of",
+]
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add `--store`."""
+    parser.add_argument(
+        "--store",
+        metavar="DIR",
+        default=STORE.value() or None,
+        help=f"{STORE.help} (environment: {STORE.variable}; default: {default_store()})",
+    )
+
+
+def store_of(arguments: argparse.Namespace) -> Store:
+    """Open the store that was asked for."""
+    return open_store(arguments.store or default_store())
+
+
+def add_server(parser: argparse.ArgumentParser, port: Option) -> None:
+    """Add `--host`, `--port` and `--no-auth`; `arguments.wants_server` tells whether one was given."""
+    for option, metavar in ((HOST, "HOST"), (port, "PORT")):
+        parser.add_argument(
+            f"--{option.name}",
+            metavar=metavar,
+            type=_parse_port if option is port else str,
+            help=f"{option.help} (environment: {option.variable}; default: {option.default})",
+        )
+    parser.add_argument(
+        "--no-auth", action="store_true", help="ask for no token (on a loopback address only)"
+    )
+    parser.set_defaults(port_option=port)
+
+
+def _parse_port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def add_linger(parser: argparse.ArgumentParser) -> None:
+    """Add `--linger`."""
+    parser.add_argument(
+        "--linger",
+        metavar="SECONDS",
+        type=parse_seconds,
+        default=0.0,
+        help="keep the page up for so long after the end (default: 0)",
+    )
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Add `--title` and `--label`."""
+    parser.add_argument("--title", help="what the run is called (default: the command)")
+    parser.add_argument(
+        "--label",
+        metavar="KEY=VALUE",
+        type=_parse_label,
+        action="append",
+        default=[],
+        help="mark the run; may be given several times",
+    )
+
+
+def _parse_label(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not key or not separator:
+        raise argparse.ArgumentTypeError(f"a label is KEY=VALUE, not {text!r}")
+    return key, value
+
+
+def parse_seconds(text: str) -> float:
+    """Read a number of seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"give a number of seconds, not {text!r}")
+    return seconds
+
+
+def add_run_name(parser: argparse.ArgumentParser) -> None:
+    """Add `RUN`."""
+    parser.add_argument("run", metavar="RUN", help="an id, the beginning of one, or: last")
+
+
+def find_run(arguments: argparse.Namespace) -> tuple[Store, str]:
+    """Find the run that was named."""
+    store = store_of(arguments)
+    return store, store.find(arguments.run)
+
+
+def short_id(store: Store, run: str) -> str:
+    """Shorten an id to what is enough to name the run."""
+    others = [other for other in store.ids() if other != run]
+    for size in range(3, len(run)):
+        if not any(other.startswith(run[:size]) for other in others):
+            return run[:size]
+    return run
+
+
+def exit_code(end: End) -> int:
+    """Tell what a process that stands for a run exits with."""
+    if end.exit_code is not None:
+        return end.exit_code
+    if end.signal is not None:
+        number = signal.Signals.__members__.get(end.signal)
+        return 128 + (number or int(end.signal.removeprefix("SIG")))
+    return 0 if end.state is State.SUCCEEDED else 1
+
+
+def render_end(end: End) -> str:
+    """Tell in a word or two how a run ended."""
+    if end.state is State.SUCCEEDED or end.state is State.RUNNING:
+        return end.state.value
+    detail = end.signal if end.exit_code is None else str(end.exit_code)
+    return f"{end.state.value} ({detail})" if detail else end.state.value
+
+
+def render_duration(seconds: float) -> str:
+    """Write a duration with its two largest units."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
+    while len(units) > 1 and not units[0][0]:
+        del units[0]
+    return " ".join(f"{number}{unit}" for number, unit in units[:2])
+
+
+def duration_of(record: RunRecord, now: int) -> float:
+    """Count the seconds that a run took, or has taken by now (nanoseconds since 1970)."""
+    return max(0, (record.ended_at or now) - record.started_at) / 1e9

@@ -1,0 +1,40 @@
+"""List the runs, or tell how to start one."""
+
+from __future__ import annotations
+
+import argparse
+
+from .arguments import add_store, store_of
+from .list_runs import print_runs
+
+__all__ = ["act", "add_arguments"]
+
+_EXAMPLES = """There are no runs yet. Three ways to make one:
+
+  outlive run -- make all          run a command and watch it on a page
+  make all 2>&1 | outlive pipe     the same with what a program pipes in
+  outlive serve                    one page for all runs, also of other terminals
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `outlive` alone."""
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    add_store(parser)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("outlive")
+
+
+def act(arguments: argparse.Namespace) -> int:
+    """Print the runs, or examples."""
+    store = store_of(arguments)
+    records = store.records()
+    if records:
+        print_runs(store, records)
+    else:
+        print(_EXAMPLES, end="")
+    return 0

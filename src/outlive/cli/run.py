@@ -1,0 +1,68 @@
+"""Run a command and show its output live on a page, too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from pathlib import Path
+
+from ..entries import End, State
+from ..errors import ConfigError
+from ..settings import PORT
+from ..sources.command import CommandSource
+from .arguments import add_labels, add_linger, add_server, add_store, parse_seconds
+from .console import TerminalConsole, keyboard_of, window_size
+from .live import show_live
+
+__all__ = ["act", "add_arguments"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `outlive run`."""
+    parser.usage = "outlive run [options] -- COMMAND …"
+    add_store(parser)
+    add_labels(parser)
+    add_server(parser, PORT)
+    add_linger(parser)
+    parser.add_argument(
+        "--pipe", action="store_true", help="give the command pipes, not a terminal"
+    )
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=parse_seconds, help="end the command after so long"
+    )
+    parser.add_argument("--cwd", metavar="DIR", help="where the command runs (default: here)")
+    parser.add_argument("command", metavar="COMMAND", nargs="+", help=argparse.SUPPRESS)
+
+
+def act(arguments: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    if arguments.cwd is not None and not Path(arguments.cwd).is_dir():
+        raise ConfigError(f"--cwd: there is no directory {arguments.cwd}")
+    keyboard = None if arguments.pipe else keyboard_of()
+    console = TerminalConsole(keyboard)
+    return show_live(
+        arguments,
+        title=shlex.join(arguments.command),
+        command=arguments.command,
+        console=console,
+        begin=lambda: _begin(arguments, console),
+        timeout=arguments.timeout,
+    )
+
+
+def _begin(arguments: argparse.Namespace, console: TerminalConsole) -> CommandSource | End:
+    """Start the command, or tell why it cannot be (exit codes as of a POSIX shell)."""
+    try:
+        console.command = CommandSource(
+            arguments.command,
+            terminal=None if arguments.pipe else window_size(),
+            keyboard=console.keyboard is not None,
+            cwd=arguments.cwd,
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return End(State.FAILED, 127, None, f"command not found: {arguments.command[0]}")
+    except (OSError, ValueError) as error:
+        why = (os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)).lower()
+        return End(State.FAILED, 126, None, f"cannot run {arguments.command[0]}: {why}")
+    return console.command

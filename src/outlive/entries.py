@@ -1,0 +1,263 @@
+"""The facts that everything else passes around: entries, cursors, states and records of runs."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, StrEnum
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from .errors import CursorExpired, FormatError
+
+__all__ = [
+    "BEGINNING",
+    "TEXT_KINDS",
+    "Cursor",
+    "End",
+    "Entry",
+    "Gap",
+    "Kind",
+    "Position",
+    "RunRecord",
+    "State",
+    "incomplete_suffix",
+    "parse_time",
+    "render_time",
+]
+
+
+class Kind(IntEnum):
+    """What an entry records. The numbers are part of the journal's format."""
+
+    START = 1
+    OUT = 2
+    ERR = 3
+    LOG = 4
+    STAGE = 5
+    EVENT = 6
+    GAP = 7
+    END = 8
+
+    @cached_property
+    def label(self) -> str:
+        """The kind's name on the wire."""
+        return self.name.lower()
+
+
+TEXT_KINDS = frozenset({Kind.OUT, Kind.ERR, Kind.LOG})
+
+
+class Position(NamedTuple):
+    """A place in one journal.
+
+    `offset` is where an entry begins, in the journal's own measure; `byte` counts the bytes of
+    that entry's text already consumed; `line` is the number of the line that continues here.
+    """
+
+    offset: int
+    byte: int
+    line: int
+
+
+BEGINNING = Position(0, 0, 1)
+
+
+class Cursor(NamedTuple):
+    """A position and the run whose journal it is in; sorts as text as it sorts in time."""
+
+    run: str
+    position: Position
+
+    def __str__(self) -> str:
+        offset, byte, line = self.position
+        return f"{self.run}-{offset:012x}{byte:05x}{line:09x}"
+
+    @classmethod
+    def parse(cls, token: str) -> Cursor:
+        """Read a token back; raise CursorExpired where it cannot have been one."""
+        match = _CURSOR.fullmatch(token)
+        if match is None:
+            raise CursorExpired(token)
+        run, *numbers = match.groups()
+        offset, byte, line = (int(number, 16) for number in numbers)
+        return cls(run, Position(offset, byte, line))
+
+
+_CURSOR = re.compile(r"([0-9a-f]{20})-([0-9a-f]{12})([0-9a-f]{5})([0-9a-f]{9})")
+
+
+class Entry(NamedTuple):
+    """One record of a journal.
+
+    `time` and `monotonic` are nanoseconds; `line` is the number of the line in which its text
+    begins and `text_before` the bytes of text before it; `newlines` and `text_size` say how far
+    it moves them on. `skip` bytes of its text were consumed before: they are in `payload`, and
+    in no other number. `after` is the position behind it.
+    """
+
+    kind: Kind
+    payload: bytes
+    origin: int
+    time: int
+    monotonic: int
+    sequence: int
+    line: int
+    text_before: int
+    newlines: int
+    text_size: int
+    opens: bool
+    leaves_open: bool
+    offset: int
+    after: Position
+    skip: int = 0
+
+    @property
+    def text(self) -> bytes:
+        """The text of a text entry, without what was consumed before."""
+        if self.kind is Kind.LOG:
+            return self.payload[self.payload.index(b"\n") + 1 + self.skip :]
+        return self.payload[self.skip :] if self.skip else self.payload
+
+    @property
+    def data(self) -> Any:  # noqa: ANN401 - each kind has another shape
+        """The JSON of an entry that is no text, or of a log entry's first line."""
+        if self.kind is Kind.LOG:
+            return json.loads(self.payload[: self.payload.index(b"\n")])
+        return json.loads(self.payload)
+
+    def from_byte(self, byte: int, line: int) -> Entry:
+        """Leave the rest of this entry after `byte` bytes of its text, in which line `line` goes on."""
+        return self._replace(
+            skip=self.skip + byte,
+            line=line,
+            newlines=self.line + self.newlines - line,
+            text_before=self.text_before + byte,
+            text_size=self.text_size - byte,
+        )
+
+
+class Gap(NamedTuple):
+    """What is missing somewhere in a journal; None where it cannot be known."""
+
+    entries: int | None
+    bytes: int | None
+    lines: int | None
+    reason: str
+
+    @classmethod
+    def of(cls, entry: Entry) -> Gap:
+        """Read the payload of a gap entry."""
+        return cls(**entry.data)
+
+    def encode(self) -> builtins.bytes:
+        """Write the payload of a gap entry."""
+        return json.dumps(self._asdict()).encode()
+
+
+class State(StrEnum):
+    """How a run fares. Only `running` leads anywhere else."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class End(NamedTuple):
+    """How a run ended."""
+
+    state: State
+    exit_code: int | None = None
+    signal: str | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, entry: Entry) -> End:
+        """Read the payload of an end entry."""
+        data = entry.data
+        return cls(State(data["state"]), data["exit_code"], data["signal"], data["error"])
+
+    def encode(self) -> bytes:
+        """Write the payload of an end entry."""
+        return json.dumps(self._asdict()).encode()
+
+
+_UNENDED = End(State.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What is known of a run without reading its output; times are nanoseconds since 1970."""
+
+    id: str
+    title: str
+    started_at: int
+    labels: dict[str, str] = field(default_factory=dict)
+    owner: str | None = None
+    key: str | None = None
+    command: list[str] | None = None
+    process: dict[str, Any] = field(default_factory=dict)
+    end: End = _UNENDED
+    ended_at: int | None = None
+
+    def encode(self) -> bytes:
+        """Write the payload of the start entry: all that is known when a run starts."""
+        facts = ("id", "title", "started_at", "labels", "owner", "key", "command", "process")
+        return json.dumps({name: getattr(self, name) for name in facts}).encode()
+
+    @classmethod
+    def of(cls, start: Entry, end: Entry | None = None) -> RunRecord:
+        """Put a record together from the first and the last entry of a journal."""
+        if end is None:
+            return cls(**start.data)
+        return cls(**start.data, end=End.of(end), ended_at=end.time)
+
+    def as_json(self) -> dict[str, Any]:
+        """Write the record as programs see it."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "labels": self.labels,
+            "owner": self.owner,
+            "key": self.key,
+            "command": self.command,
+            **self.end._asdict(),
+            "started_at": render_time(self.started_at),
+            "ended_at": None if self.ended_at is None else render_time(self.ended_at),
+        }
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def render_time(nanoseconds: int) -> str:
+    """Write a time as RFC 3339 does, in UTC, to the microsecond."""
+    moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> int:
+    """Read an RFC 3339 time as nanoseconds since 1970; raise FormatError where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise FormatError(f"not a time as in RFC 3339: {text[:40]!r}") from None
+    if moment.tzinfo is None:
+        raise FormatError(f"a time needs its zone, as in 2030-01-31T12:00:00Z: {text[:40]!r}")
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def incomplete_suffix(text: bytes) -> int:
+    """Count the bytes at the end that may become a UTF-8 character with those that follow."""
+    for back in range(1, min(3, len(text)) + 1):
+        byte = text[-back]
+        if byte & 0xC0 == 0x80:  # RFC 3629, section 3: it continues a character
+            continue
+        size = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return back if size > back else 0
+    return 0

@@ -1,0 +1,81 @@
+"""What can go wrong, as one tree.
+
+OutliveError
+├── ConfigError            an option, a setting or a store that cannot be used
+├── RunError
+│   ├── RunNotFound        no run of that name, or one that may not be seen
+│   └── RunFinished        the run has ended, and what was asked needs a living one
+├── JournalError
+│   ├── JournalUnavailable the journal cannot be read or written
+│   └── CursorExpired      a cursor that this journal cannot have issued, or of a run that is gone
+├── FormatError            a format or a start position that does not exist
+└── AccessDenied           proof or permission is missing
+
+Every class carries the HTTP status that answers it.
+"""
+
+
+class OutliveError(Exception):
+    """The root of all errors that Outlive raises on purpose."""
+
+    status = 500
+
+
+class ConfigError(OutliveError):
+    """An option, a setting or a store cannot be used as given."""
+
+
+class RunError(OutliveError):
+    """A run cannot do what was asked of it."""
+
+
+class RunNotFound(RunError):
+    """There is no such run."""
+
+    status = 404
+
+    def __init__(self, name: str, why: str = "no such run") -> None:
+        self.name = name
+        super().__init__(f"{why}: {name}")
+
+
+class RunFinished(RunError):
+    """The run has ended already."""
+
+    status = 409
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"run {run_id} has ended already")
+
+
+class JournalError(OutliveError):
+    """A journal cannot be used."""
+
+
+class JournalUnavailable(JournalError):
+    """A journal cannot be read or written."""
+
+    status = 503
+
+
+class CursorExpired(JournalError):
+    """A cursor that names nothing here."""
+
+    status = 404
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        super().__init__(f"not a cursor of this run: {token[:80]!r}")
+
+
+class FormatError(OutliveError):
+    """A format, or a place to start at, that does not exist."""
+
+    status = 400
+
+
+class AccessDenied(OutliveError):
+    """Proof or permission is missing."""
+
+    status = 403

@@ -1,0 +1,82 @@
+"""What a format is, and the objects that the JSON formats send."""
+
+from __future__ import annotations
+
+import base64
+import json
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from ..entries import TEXT_KINDS, Cursor, Entry, Kind, Position, RunRecord, render_time
+
+__all__ = ["Format", "describe", "describe_start", "encode_json"]
+
+
+class Format(ABC):
+    """Turns the entries that one viewer gets into bytes; knows nothing of time or sockets."""
+
+    media_type: ClassVar[str]
+    #: Sent when nothing else was for a while; empty where the format has no room for it.
+    heartbeat: ClassVar[bytes] = b""
+    #: Whether the client reconnects by itself, with the cursor it got last, until told to stop.
+    reconnects: ClassVar[bool] = False
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+
+    def open(self, start: Entry, position: Position, *, resumed: bool) -> bytes:  # noqa: ARG002
+        """Begin a stream at `position`; `resumed` tells that the client has seen what is before."""
+        return b""
+
+    @abstractmethod
+    def encode(self, entry: Entry) -> bytes:
+        """Write one entry, or keep what cannot be written before more is there."""
+
+    def partial(self) -> bytes:
+        """Write what is there of an unfinished line, where that is new and the format has it."""
+        return b""
+
+    def cursor(self, position: Position) -> str:
+        """Write a position as the client will send it back."""
+        return str(Cursor(self.run, position))
+
+
+def describe_start(start: Entry, cursor: str, line: int) -> dict[str, Any]:
+    """Make the object that opens a stream: what the run is, and where the stream begins."""
+    record = RunRecord.of(start)
+    return {
+        "id": cursor,
+        "time": render_time(start.time),
+        "kind": Kind.START.label,
+        "origin": start.origin,
+        "run": record.id,
+        "title": record.title,
+        "labels": record.labels,
+        "owner": record.owner,
+        "command": record.command,
+        "line": line,
+    }
+
+
+def describe(entry: Entry, cursor: str) -> dict[str, Any]:
+    """Make the object of an entry, as `entries` and `ndjson` send it."""
+    common = {
+        "id": cursor,
+        "time": render_time(entry.time),
+        "kind": entry.kind.label,
+        "origin": entry.origin,
+    }
+    if entry.kind not in TEXT_KINDS or entry.kind is Kind.LOG:
+        common |= entry.data
+    if entry.kind not in TEXT_KINDS:
+        return common
+    text = entry.text
+    try:
+        return common | {"text": text.decode()}
+    except UnicodeDecodeError:
+        return common | {"bytes": base64.b64encode(text).decode()}
+
+
+def encode_json(value: object) -> bytes:
+    """Write JSON in one line of ASCII, so that no client has a reason to split it."""
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,23 @@
+"""One JSON object per line, for programs."""
+
+from __future__ import annotations
+
+from ..entries import Entry, Position
+from .base import Format, describe, describe_start, encode_json
+
+__all__ = ["NdjsonFormat"]
+
+
+class NdjsonFormat(Format):
+    """One object per entry, each with the cursor that resumes behind it."""
+
+    media_type = "application/x-ndjson"
+    heartbeat = b"\n"
+
+    def open(self, start: Entry, position: Position, *, resumed: bool) -> bytes:
+        if resumed:
+            return b""
+        return encode_json(describe_start(start, self.cursor(position), position.line)) + b"\n"
+
+    def encode(self, entry: Entry) -> bytes:
+        return encode_json(describe(entry, self.cursor(entry.after))) + b"\n"

@@ -1,0 +1,142 @@
+"""Server-Sent Events by the line, for any `EventSource` (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+from itertools import accumulate, chain
+
+from ..entries import TEXT_KINDS, Entry, Kind, Position, incomplete_suffix
+from .base import Format, describe, describe_start, encode_json
+
+__all__ = ["SseFormat"]
+
+#: A longer line is sent in pieces; the clients buffer a whole event.
+LINE_LIMIT = 1024 * 1024 - 4
+
+
+class SseFormat(Format):
+    """Every line an unnamed event, everything else a named one with JSON.
+
+    User bytes reach nothing but `data`, where CR, LF and CRLF would end a field: a bare CR begins
+    a further `data:` line.
+    """
+
+    media_type = "text/event-stream; charset=utf-8"
+    heartbeat = b":\n"
+    reconnects = True
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self._pieces: list[bytes] = []
+        self._pending_size = 0
+        self._pending_is_new = False
+
+    @property
+    def _pending(self) -> bytes:
+        """The unfinished line."""
+        # In pieces, or a line of 1 GB in small entries would be copied again at each of them.
+        self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
+
+    @_pending.setter
+    def _pending(self, text: bytes) -> None:
+        self._pieces = [text]
+        self._pending_size = len(text)
+
+    def open(self, start: Entry, position: Position, *, resumed: bool) -> bytes:  # noqa: ARG002
+        cursor = self.cursor(position)
+        data = describe_start(start, cursor, position.line)
+        return b"id: %b\nevent: start\ndata: %b\n\n" % (cursor.encode(), encode_json(data))
+
+    def encode(self, entry: Entry) -> bytes:
+        if entry.kind in TEXT_KINDS:
+            return self._encode_text(entry)
+        before = b""
+        if entry.kind is Kind.GAP and (entry.text_size or entry.data["bytes"] is None):
+            # The rest of this line is missing, and the gap counts it among its lines.
+            self._pending = b""
+        elif entry.kind is Kind.END:
+            before = b"retry: 100\n"
+            if self._pending_size:
+                before = self._line(self._pending, Position(entry.offset, 0, entry.line)) + before
+                self._pending = b""
+        cursor = self.cursor(entry.after)
+        identity = b"" if self._pending_size else b"id: %b\n" % cursor.encode()
+        data = encode_json(describe(entry, cursor))
+        return before + b"%bevent: %b\ndata: %b\n\n" % (identity, entry.kind.label.encode(), data)
+
+    def partial(self) -> bytes:
+        if not self._pending_size or not self._pending_is_new:
+            return b""
+        self._pending_is_new = False
+        text = self._pending
+        text = text[: len(text) - incomplete_suffix(text)]
+        shown = text.rstrip(b"\r").rpartition(b"\r")[2]
+        return b"event: partial\ndata: %b\n\n" % _readable(shown)
+
+    def _encode_text(self, entry: Entry) -> bytes:
+        text = entry.text
+        if b"\n" not in text and self._pending_size + len(text) <= LINE_LIMIT:
+            self._pieces.append(text)
+            self._pending_size += len(text)
+            self._pending_is_new = True
+            return b""
+        before = self._pending
+        text = before + text
+        # Where in the entry's text the first line of `text` would have begun.
+        begin = entry.skip - len(before)
+        first = text.find(b"\n")
+        split = b""
+        if (first if first >= 0 else len(text)) > LINE_LIMIT:
+            size = _character_start(text, LINE_LIMIT)
+            split = self._line(text[:size], Position(entry.offset, begin + size, entry.line))
+            text, begin = text[size:], begin + size
+        whole, newline, self._pending = text.rpartition(b"\n")
+        self._pending_is_new = bool(self._pending_size)
+        if not newline:
+            return split
+        return split + self._encode_lines(whole.split(b"\n"), begin, entry)
+
+    def _encode_lines(self, lines: list[bytes], begin: int, entry: Entry) -> bytes:
+        """Write whole lines; the hot path: one format operation for all of them."""
+        places = list(accumulate((len(line) + 1 for line in lines), initial=begin))[1:]
+        if any(b"\r" in line for line in lines):
+            lines = [line.rstrip(b"\r").replace(b"\r", b"\ndata: ") for line in lines]
+        lines = _all_readable(lines)
+        last = b""
+        if not self._pending_size:
+            # Behind the last line stands the next entry: its cursor says so.
+            last = b"data: %b\nid: %b\n\n" % (lines.pop(), self.cursor(entry.after).encode())
+        prefix = b"%b-%012x" % (self.run.encode(), entry.offset)
+        template = b"data: %b\nid: " + prefix + b"%05x%09x\n\n"
+        numbers = range(entry.line + 1, entry.line + 1 + len(lines))
+        values = tuple(chain.from_iterable(zip(lines, places, numbers, strict=False)))
+        return template * len(lines) % values + last
+
+    def _line(self, line: bytes, position: Position) -> bytes:
+        text = _readable(line.rstrip(b"\r")).replace(b"\r", b"\ndata: ")
+        return b"data: %b\nid: %b\n\n" % (text, self.cursor(position).encode())
+
+
+def _readable(line: bytes) -> bytes:
+    """Replace what is not UTF-8: a stream of events is nothing else."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return line.decode(errors="replace").encode()
+    return line
+
+
+def _all_readable(lines: list[bytes]) -> list[bytes]:
+    try:
+        b"\n".join(lines).decode()
+    except UnicodeDecodeError:
+        return [_readable(line) for line in lines]
+    return lines
+
+
+def _character_start(text: bytes, place: int) -> int:
+    """Move a place forward, by at most three bytes, to where a UTF-8 character begins."""
+    for forward in range(4):
+        if place + forward >= len(text) or text[place + forward] & 0xC0 != 0x80:
+            return min(place + forward, len(text))
+    return place

@@ -1,0 +1,1 @@
+"""Where the entries of runs are kept: one journal per run, alternatives behind one base."""

@@ -1,0 +1,6 @@
+"""Journals in files: one folder per run, segments that are only ever appended to."""
+
+from .reading import DiskJournal
+from .writing import DiskWriter
+
+__all__ = ["DiskJournal", "DiskWriter"]

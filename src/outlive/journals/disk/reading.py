@@ -1,0 +1,303 @@
+"""A journal in files, as its readers see it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+from ... import platforms
+from ...entries import End, Entry, Gap, Kind, Position, RunRecord, State
+from ...errors import JournalUnavailable, RunFinished, RunNotFound
+from ..base import READ_SIZE, Journal, Scan, Tail, number
+from .segments import HEADER_SIZE, Segment, list_segments
+from .writing import LOCK, DiskWriter, lock_folder, make_reserve
+
+__all__ = ["DiskJournal"]
+
+CANCEL = "cancel"
+
+
+class DiskJournal(Journal):
+    """The journal in one folder, written by this process, by another one, or by nobody any more."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder.name)
+        self.folder = folder
+        self._salt = crc32(folder.name.encode())
+        self._segments: list[Segment] = []
+        self._segments_lock = threading.Lock()
+        self._stop_watching: Callable[[], None] | None = None
+        self._start: Entry | None = None
+        self._end: Entry | None = None
+        #: The writer, where it is in this process: it tells readers itself.
+        self.writer: DiskWriter | None = None
+
+    @classmethod
+    def create(cls, root: Path, record: RunRecord) -> DiskWriter:
+        """Make the journal of a run below `root`; when it can be seen, its lock is taken."""
+        folder = root / f".{record.id}"
+        folder.mkdir(0o700)
+        journal = cls(root / record.id)
+        try:
+            lock = lock_folder(folder)
+            make_reserve(folder)
+            writer = DiskWriter(journal, folder, lock, record.encode())
+            folder.rename(journal.folder)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        writer.folder = journal.folder
+        journal.writer = writer
+        return writer
+
+    def _take_over(self) -> DiskWriter:
+        """Become the writer in place of a dead one: a new segment, behind what is valid."""
+        lock = lock_folder(self.folder)
+        try:
+            tail, offset = self.tail()
+            last = self._segments[-1]
+            rest = last.base + last.size - offset
+            writer = DiskWriter(
+                self, self.folder, lock, self.start().payload,
+                number=last.number + 1, base=offset, tail=tail,
+            )  # fmt: skip
+        except BaseException:
+            os.close(lock)
+            raise
+        if rest >= HEADER_SIZE and last.is_damaged(offset - last.base):
+            writer.append(Kind.GAP, Gap(None, None, None, "damaged").encode())
+        return writer
+
+    def _refresh(self) -> None:
+        """Take notice of segments that came or went."""
+        try:
+            listed = list_segments(self.folder, self._salt)
+        except FileNotFoundError:
+            raise RunNotFound(self.run) from None
+        except OSError as error:
+            raise JournalUnavailable(f"cannot read {self.folder}: {error.strerror}") from None
+        with self._segments_lock:
+            known = {segment.number: segment for segment in self._segments}
+            for i, segment in enumerate(listed):
+                if segment.number in known:
+                    known[segment.number].limit = segment.limit
+                    listed[i] = known[segment.number]
+            self._segments = listed
+
+    def _all(self) -> list[Segment]:
+        if not self._segments:
+            self._refresh()
+        return self._segments
+
+    def scan(self, offset: int, size: int = READ_SIZE) -> Scan:
+        scan = self._scan(offset, size)
+        if not scan.entries:
+            # Somebody may have opened a further segment, or given the run its end.
+            self._refresh()
+            scan = self._scan(scan.offset, size)._replace(broken=scan.broken)
+            end = self._end
+            if not scan.entries and end is not None and not self._is_stored(end):
+                stop = [end] if offset <= end.offset else []
+                return Scan(stop, end.after.offset, scan.broken)
+        return scan
+
+    def _scan(self, offset: int, size: int) -> Scan:
+        segments = self._all()
+        if not segments:
+            return Scan([], offset)
+        broken = "removed" if offset < segments[0].base else ""
+        offset = max(offset, segments[0].base)
+        last = segments[-1]
+        for segment in segments[_place_of(segments, offset) :]:
+            place = max(offset - segment.base, 0)
+            while True:
+                try:
+                    entries, stop, trouble = segment.read(place, size)
+                except FileNotFoundError:
+                    broken = "removed"
+                    break
+                entries = [entry for entry in entries if entry.kind is not Kind.START]
+                if entries:
+                    return Scan(entries, segment.base + stop, broken)
+                if stop > place:
+                    place = stop
+                elif trouble.needs and segment is last:
+                    return Scan([], segment.base + place, broken)
+                elif trouble.needs and place == segment.size:
+                    break
+                else:
+                    broken = "damaged"
+                    found = segment.find(place + 1)
+                    if found is None:
+                        place = max(place, segment.size - HEADER_SIZE + 1)
+                        break
+                    place = found.offset - segment.base
+        return Scan([], last.base + place, broken)
+
+    def start(self) -> Entry:
+        if self._start is None:
+            self._refresh()
+            for segment in self._all():
+                with contextlib.suppress(FileNotFoundError):
+                    entries, _, _ = segment.read(0, 0)
+                    if entries and entries[0].kind is Kind.START:
+                        self._start = entries[0]
+                        break
+            else:
+                raise JournalUnavailable(f"nothing in {self.folder} tells what run {self.run} is")
+        return self._start
+
+    def end(self) -> Entry | None:
+        if self._end is None:
+            last = self._last()
+            if last is not None and last.kind is Kind.END:
+                self._end = self._whole(last)
+        return self._end
+
+    def tail(self) -> tuple[Tail, int]:
+        writer = self.writer
+        if writer is not None:
+            return writer.tail()
+        last = self._last()
+        if last is None:
+            return Tail(), 0
+        if last.kind is Kind.START:
+            tail = Tail(last.sequence, last.line, last.text_before, last.opens)
+            return tail, last.after.offset
+        return Tail().move(last), last.after.offset
+
+    def _last(self) -> Entry | None:
+        self._refresh()
+        for segment in reversed(self._segments):
+            with contextlib.suppress(FileNotFoundError):
+                entry = segment.find_last()
+                if entry is not None:
+                    return entry
+        return None
+
+    def last_where(self, key: Callable[[Entry], int], limit: int) -> Entry | None:
+        self._refresh()
+        for segment in reversed(self._segments):
+            with contextlib.suppress(FileNotFoundError):
+                entry = segment.last_where(key, limit)
+                if entry is not None and entry.kind is not Kind.START:
+                    return self._whole(entry)
+        return None
+
+    def _whole(self, entry: Entry) -> Entry:
+        """Read the payload of an entry whose header was found."""
+        segment = self._segments[_place_of(self._segments, entry.offset)]
+        entries, _, _ = segment.read(entry.offset - segment.base, 0)
+        return entries[0] if entries else entry
+
+    def remove_oldest(self, kept_size: int) -> None:
+        """Unlink the oldest segments, whole ones, until `kept_size` bytes or one are left."""
+        self._refresh()
+        segments = self._segments
+        size = sum(segment.size for segment in segments)
+        for segment in segments[:-1]:
+            if size <= kept_size:
+                break
+            size -= segment.size
+            segment.path.unlink(missing_ok=True)
+        self._refresh()
+        self.notify()
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        with self._watchers_lock:
+            self._watchers.add(callback)
+            # A writer in this process tells its readers itself.
+            if self._stop_watching is None and self.writer is None:
+                self._stop_watching = platforms.watch(self.folder, self.notify)
+
+        def stop() -> None:
+            with self._watchers_lock:
+                self._watchers.discard(callback)
+                if not self._watchers and self._stop_watching is not None:
+                    self._stop_watching()
+                    self._stop_watching = None
+
+        return stop
+
+    def request_cancel(self) -> None:
+        if self.end() is not None:
+            raise RunFinished(self.run)
+        try:
+            flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+            os.close(os.open(self.folder / CANCEL, flags, 0o600))
+        except OSError as error:
+            raise JournalUnavailable(
+                f"cannot ask run {self.run} to end: {error.strerror}"
+            ) from None
+
+    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return platforms.watch(self.folder, callback, writes=False)
+
+    def cancel_requested(self) -> bool:
+        return (self.folder / CANCEL).exists()
+
+    def settle(self) -> None:
+        if self.writer is not None or self.end() is not None or self._writer_lives():
+            return
+        # It may have written its end between the two looks.
+        self._end = None
+        if self.end() is None and not self._finish_lost():
+            self._end = self._unstored_end()
+        self.notify()
+
+    def _writer_lives(self) -> bool:
+        try:
+            fd = os.open(self.folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except PermissionError:
+            fd = os.open(self.folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            # The lock may live on in a forked child; the process that took it is the witness.
+            witness = os.pread(fd, 4096, 0)
+            return platforms.is_locked(fd) and _is_alive(witness)
+        finally:
+            os.close(fd)
+
+    def _finish_lost(self) -> bool:
+        """Take the place of a dead writer and write the `end`; False where that is not ours."""
+        try:
+            writer = self._take_over()
+        except (OSError, JournalUnavailable):
+            return False
+        writer.close(_LOST)
+        return self.end() is not None
+
+    def _unstored_end(self) -> Entry:
+        tail, offset = self.tail()
+        end = number(tail, Kind.END, _LOST.encode(), 0, offset)
+        return end._replace(after=Position(offset + 1, 0, tail.line))
+
+    @staticmethod
+    def _is_stored(end: Entry) -> bool:
+        return end.after.offset - end.offset > 1
+
+
+_LOST = End(State.LOST, error="the process that wrote this run is gone")
+
+
+def _is_alive(witness: bytes) -> bool:
+    try:
+        return platforms.is_alive(json.loads(witness))
+    except ValueError:
+        return True
+
+
+def _place_of(segments: list[Segment], offset: int) -> int:
+    """Tell which segment holds an offset; of several with one base the last, others are void."""
+    place = 0
+    for i, segment in enumerate(segments):
+        if segment.base <= offset:
+            place = i
+    return place

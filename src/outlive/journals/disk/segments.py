@@ -1,0 +1,268 @@
+"""One file of a journal: the layout of an entry, and how entries are found in the file.
+
+An entry is a header of 80 bytes and its payload (docs/journal-format.md). The header's checksum
+is salted with the run, the segment's number and the place in the file: output that contains a
+copy of a journal contains no valid header. That is why an entry can be found from anywhere, and
+why no index is needed: a search by line or time bisects the file itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+from ...entries import Entry, Kind, Position
+
+__all__ = ["HEADER_SIZE", "SEGMENT_SIZE", "Segment", "Trouble", "encode_header", "list_segments"]
+
+SEGMENT_SIZE = 64 * 1024 * 1024
+
+#: Larger than any payload that is written: text is cut at 256 KiB, events are refused earlier.
+PAYLOAD_LIMIT = 16 * 1024 * 1024
+
+MAGIC = b"\xf0Olj"
+_FRONT = Struct("<4sI")
+_BODY = Struct("<IIBBH4xQQQQQQQ")
+_SALT = Struct("<QQ")
+HEADER_SIZE = _FRONT.size + _BODY.size
+_OPENS, _LEAVES_OPEN = 1, 2
+_NAME = re.compile(r"(\d{8})-([0-9a-f]{12})\.journal")
+_KINDS = {int(kind): kind for kind in Kind}
+
+
+class Trouble(NamedTuple):
+    """Why no entry can be read at a place: `needs` bytes are not there yet, or it is damaged."""
+
+    needs: int = 0
+
+
+_DAMAGED = Trouble()
+
+
+def encode_header(entry: Entry, salt: int, place: int, number: int) -> bytes:
+    """Write the header of an entry that will stand at `place` of segment `number`."""
+    body = _BODY.pack(
+        len(entry.payload),
+        crc32(entry.payload),
+        entry.kind,
+        entry.opens * _OPENS | entry.leaves_open * _LEAVES_OPEN,
+        entry.origin,
+        entry.time,
+        entry.monotonic,
+        entry.sequence,
+        entry.line,
+        entry.text_before,
+        entry.newlines,
+        entry.text_size,
+    )
+    return _FRONT.pack(MAGIC, crc32(body, crc32(_SALT.pack(number, place), salt))) + body
+
+
+class Segment:
+    """A file of entries. `limit` is where it stops being valid, None while it is the last one."""
+
+    def __init__(self, path: Path, salt: int, number: int, base: int) -> None:
+        self.path = path
+        self.number = number
+        self.base = base
+        self.limit: int | None = None
+        self._salt = salt
+        self._verified = 0
+        self._fd = -1
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are there and valid."""
+        size = os.fstat(self._open()).st_size
+        return size if self.limit is None else min(size, self.limit)
+
+    def _open(self) -> int:
+        if self._fd < 0:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return self._fd
+
+    def _read(self, place: int, size: int) -> bytes:
+        if self.limit is not None:
+            size = min(size, self.limit - place)
+        return os.pread(self._open(), size, place) if size > 0 else b""
+
+    def read(self, place: int, size: int) -> tuple[list[Entry], int, Trouble]:
+        """Read the entries from `place` on, about `size` bytes; tell why and where it stopped."""
+        block = self._read(place, size + HEADER_SIZE)
+        entries, used, trouble = self._parse(block, place)
+        if not entries and trouble.needs > len(block) >= HEADER_SIZE:
+            block = self._read(place, trouble.needs)
+            entries, used, trouble = self._parse(block, place)
+        return entries, place + used, trouble
+
+    def _parse(self, block: bytes, place: int) -> tuple[list[Entry], int, Trouble]:
+        entries: list[Entry] = []
+        at, end = 0, len(block)
+        while at + HEADER_SIZE <= end:
+            header = self._header(block, at, place + at)
+            if header is None:
+                return entries, at, _DAMAGED
+            entry, size, checksum = header
+            stop = at + HEADER_SIZE + size
+            if stop > end:
+                return entries, at, Trouble(HEADER_SIZE + size)
+            payload = block[at + HEADER_SIZE : stop]
+            if not self._is_intact(payload, checksum, place + at, place + stop):
+                return entries, at, _DAMAGED
+            entries.append(entry._replace(payload=payload))
+            at = stop
+        return entries, at, Trouble(HEADER_SIZE)
+
+    def _is_intact(self, payload: bytes, checksum: int, place: int, stop: int) -> bool:
+        # Each payload is checked once per process, as long as readers go forward.
+        if stop <= self._verified:
+            return True
+        if crc32(payload) != checksum:
+            return False
+        if place <= self._verified:
+            self._verified = stop
+        return True
+
+    def _header(self, block: bytes, at: int, place: int) -> tuple[Entry, int, int] | None:
+        """Read the header at `at` of a block: its entry without payload, size and checksum."""
+        magic, checksum = _FRONT.unpack_from(block, at)
+        if magic != MAGIC:
+            return None
+        body = block[at + _FRONT.size : at + HEADER_SIZE]
+        if crc32(body, crc32(_SALT.pack(self.number, place), self._salt)) != checksum:
+            return None
+        (
+            size,
+            payload_checksum,
+            kind,
+            flags,
+            origin,
+            time,
+            monotonic,
+            sequence,
+            line,
+            text_before,
+            newlines,
+            text_size,
+        ) = _BODY.unpack(body)
+        if kind not in _KINDS or size > PAYLOAD_LIMIT:
+            return None
+        offset = self.base + place
+        entry = Entry(
+            _KINDS[kind],
+            b"",
+            origin,
+            time,
+            monotonic,
+            sequence,
+            line,
+            text_before,
+            newlines,
+            text_size,
+            flags & _OPENS != 0,
+            flags & _LEAVES_OPEN != 0,
+            offset,
+            Position(offset + HEADER_SIZE + size, 0, line + newlines),
+        )
+        return entry, size, payload_checksum
+
+    def header_at(self, place: int) -> Entry | None:
+        """Read the header at a place, if there is a valid one of an entry that is all there."""
+        block = self._read(place, HEADER_SIZE)
+        header = self._header(block, 0, place) if len(block) == HEADER_SIZE else None
+        if header is None or header[0].after.offset - self.base > self.size:
+            return None
+        return header[0]
+
+    def is_damaged(self, place: int) -> bool:
+        """Tell whether no valid header stands at a place where there is room for one."""
+        block = self._read(place, HEADER_SIZE)
+        return len(block) == HEADER_SIZE and self._header(block, 0, place) is None
+
+    def find(self, place: int, stop: int | None = None) -> Entry | None:
+        """Find the first valid header at or after `place` and before `stop`."""
+        stop = self.size if stop is None else stop
+        while place < stop:
+            block = self._read(place, min(65536, stop - place) + HEADER_SIZE)
+            for at in _places_of_magic(block):
+                if place + at >= stop:
+                    break
+                entry = self.header_at(place + at)
+                if entry is not None:
+                    return entry
+            place += 65536
+        return None
+
+    def find_last(self) -> Entry | None:
+        """Find the last valid header of an entry that is all there."""
+        stop = self.size
+        window = 4096
+        while stop > 0:
+            place = max(0, stop - window)
+            block = self._read(place, stop - place + HEADER_SIZE - 1)
+            for at in reversed(list(_places_of_magic(block))):
+                entry = self.header_at(place + at)
+                if entry is not None:
+                    return entry
+            stop, window = place, 512 * 1024
+        return None
+
+    def last_where(self, key: Callable[[Entry], int], limit: int) -> Entry | None:
+        """Find the last entry whose key is at most `limit`, by bisecting the file."""
+        low, high = self.find(0), self.size
+        if low is None or key(low) > limit:
+            return None
+        # From 64 KiB on, reading header after header is cheaper than another search.
+        while high - (low.after.offset - self.base) > 65536:
+            middle = (low.after.offset - self.base + high) // 2
+            found = self.find(middle, high)
+            if found is not None and key(found) <= limit:
+                low = found
+            else:
+                high = middle
+        return self._hop(low, key, limit)
+
+    def _hop(self, low: Entry, key: Callable[[Entry], int], limit: int) -> Entry:
+        while True:
+            following = self.header_at(low.after.offset - self.base)
+            if following is None:
+                following = self.find(low.after.offset - self.base)
+            if following is None or key(following) > limit:
+                return low
+            low = following
+
+
+def _places_of_magic(block: bytes) -> Iterator[int]:
+    place = block.find(MAGIC)
+    while place >= 0:
+        yield place
+        place = block.find(MAGIC, place + 1)
+
+
+def list_segments(folder: Path, salt: int) -> list[Segment]:
+    """List the segments of a journal in order, each limited by the base of the next."""
+    segments = []
+    for name in sorted(path.name for path in folder.iterdir()):
+        match = _NAME.fullmatch(name)
+        if match is not None:
+            segments.append(Segment(folder / name, salt, int(match[1]), int(match[2], 16)))
+    for segment, following in pairwise(segments):
+        segment.limit = following.base - segment.base
+    return segments
+
+
+def segment_name(number: int, base: int) -> str:
+    """Name a segment's file."""
+    return f"{number:08d}-{base:012x}.journal"

@@ -1,0 +1,113 @@
+"""Journals in the memory of one process: for tests, and for work that nobody reads later."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable
+
+from ..entries import End, Entry, Kind, Position, RunRecord
+from .base import READ_SIZE, Journal, JournalWriter, Scan, Tail, number, split_text
+
+__all__ = ["MemoryJournal", "MemoryWriter"]
+
+#: Bytes of payload that are kept; the oldest entries go first, and leave a gap.
+KEPT_SIZE = 64 * 1024 * 1024
+
+
+class MemoryJournal(Journal):
+    """A journal in a list; an entry's offset is its number among all that were appended."""
+
+    def __init__(self, record: RunRecord, kept_size: int = KEPT_SIZE) -> None:
+        super().__init__(record.id)
+        self._entries: list[Entry] = []
+        self._removed = 0
+        self._size = 0
+        self._kept_size = kept_size
+        self._tail = Tail()
+        self._end: Entry | None = None
+        self._cancel = False
+        self._cancel_callbacks: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._start = number(self._tail, Kind.START, record.encode(), 0, 0)
+
+    def start(self) -> Entry:
+        return self._start
+
+    def end(self) -> Entry | None:
+        return self._end
+
+    def tail(self) -> tuple[Tail, int]:
+        with self._lock:
+            return self._tail, self._removed + len(self._entries)
+
+    def scan(self, offset: int, size: int = READ_SIZE) -> Scan:
+        with self._lock:
+            broken = "removed" if offset < self._removed else ""
+            first = max(offset, self._removed) - self._removed
+            found = []
+            for entry in self._entries[first : first + 1024]:
+                found.append(entry)
+                size -= len(entry.payload)
+                if size <= 0:
+                    break
+            return Scan(found, self._removed + first + len(found), broken)
+
+    def last_where(self, key: Callable[[Entry], int], limit: int) -> Entry | None:
+        with self._lock:
+            place = bisect_right(self._entries, limit, key=key)
+            return self._entries[place - 1] if place else None
+
+    def request_cancel(self) -> None:
+        self._cancel = True
+        for callback in list(self._cancel_callbacks):
+            callback()
+
+    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self._cancel_callbacks.append(callback)
+        return lambda: self._cancel_callbacks.remove(callback)
+
+    def cancel_requested(self) -> bool:
+        return self._cancel
+
+    def add(self, kind: Kind, payload: bytes, origin: int) -> None:
+        """Append one entry and drop the oldest ones that no longer fit."""
+        with self._lock:
+            offset = self._removed + len(self._entries)
+            entry = number(self._tail, kind, payload, origin, offset)
+            entry = entry._replace(after=Position(offset + 1, 0, entry.line + entry.newlines))
+            self._entries.append(entry)
+            self._tail = self._tail.move(entry)
+            self._end = entry if kind is Kind.END else None
+            self._size += len(payload)
+            if self._size > self._kept_size:
+                self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        # A quarter at once, so that a full journal does not shift its list at every append.
+        dropped = 0
+        while self._size > self._kept_size * 3 // 4 and dropped < len(self._entries) - 1:
+            self._size -= len(self._entries[dropped].payload)
+            dropped += 1
+        del self._entries[:dropped]
+        self._removed += dropped
+
+
+class MemoryWriter(JournalWriter):
+    """Appends to a journal in memory."""
+
+    journal: MemoryJournal
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.journal = journal
+
+    def append(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
+        for part in split_text(kind, payload):
+            self.journal.add(kind, part, origin)
+        self.journal.notify()
+
+    def sync(self) -> None:
+        """Do nothing: memory does not survive its process."""
+
+    def close(self, end: End) -> None:
+        self.append(Kind.END, end.encode())

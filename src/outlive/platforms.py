@@ -1,0 +1,260 @@
+"""What differs between operating systems: locks, notification, identity of processes.
+
+Linux has it all. Elsewhere locks fall back to `flock`, notification to looking every 50 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "describe_process",
+    "exit_descriptor",
+    "is_alive",
+    "is_locked",
+    "network_filesystem",
+    "take_lock",
+    "watch",
+]
+
+_OFD = hasattr(fcntl, "F_OFD_SETLK")
+_FLOCK = struct.Struct("hhqqi4x")
+_POLL_SECONDS = 0.05
+
+
+def take_lock(fd: int) -> bool:
+    """Lock the open file description behind `fd`; False where another one holds the lock.
+
+    fcntl(2): such a lock belongs to the description, not to the process, so that it is inherited
+    by a child and kept when some other descriptor of the same file is closed.
+    """
+    try:
+        if _OFD:
+            lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, lock)
+        else:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def is_locked(fd: int) -> bool:
+    """Tell whether somebody else holds the lock, without ever holding it."""
+    if not _OFD:
+        if not take_lock(fd):
+            return True
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        return False
+    lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, lock)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def describe_process(pid: int) -> dict[str, Any]:
+    """Tell what identifies a process for as long as the machine is up."""
+    return {"pid": pid, "started": _start_time(pid), "boot": _boot(), "space": _pid_space()}
+
+
+def is_alive(process: dict[str, Any]) -> bool:
+    """Tell whether the process described so may still live; True where one cannot know."""
+    if not process or process.get("boot") != _boot():
+        # Another boot of this machine, or another machine on the same files.
+        return not process
+    if process.get("space") != _pid_space():
+        return True
+    return _start_time(process["pid"]) == process.get("started")
+
+
+def _start_time(pid: int) -> int | None:
+    """Clock ticks from boot to the start of a process (proc(5), stat, field 22)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    # A zombie writes nothing any more.
+    return None if fields[0] == b"Z" else int(fields[19])
+
+
+def _boot() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
+def _pid_space() -> str:
+    with contextlib.suppress(OSError):
+        return str(Path("/proc/self/ns/pid").readlink())
+    return ""
+
+
+def exit_descriptor(pid: int) -> int:
+    """Get a descriptor that becomes readable when a child exits; the caller closes it."""
+    if hasattr(os, "pidfd_open"):
+        return os.pidfd_open(pid)
+    reading, writing = os.pipe()
+
+    def wait() -> None:
+        # WNOWAIT leaves the child to be reaped by whoever started it.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.close(writing)
+
+    threading.Thread(target=wait, name="outlive-exit", daemon=True).start()
+    return reading
+
+
+def network_filesystem(path: Path) -> str | None:
+    """Name the network file system that a path is on, if any: locks and notification fail there."""
+    remote = {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "fuse.sshfs"}
+    best, kind = "", ""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            _, mount, fstype, *_ = line.split(" ")
+            mount = mount.encode().decode("unicode_escape")
+            inside = path.as_posix() == mount or path.as_posix().startswith(mount.rstrip("/") + "/")
+            if inside and len(mount) >= len(best):
+                best, kind = mount, fstype
+    return kind if kind in remote else None
+
+
+def watch(folder: Path, callback: Callable[[], None], *, writes: bool = True) -> Callable[[], None]:
+    """Call `callback`, from another thread, whenever a file in `folder` changes; returns a stop.
+
+    Without `writes`, only when a file comes or goes.
+    """
+    try:
+        return _watcher().add(folder, callback, writes=writes)
+    except OSError:
+        # The user's inotify watches are used up (fs.inotify.max_user_watches), or it is gone.
+        return _poller().add(folder, callback, writes=writes)
+
+
+class _Watcher:
+    """One thread that tells folders' watchers of changes; here by looking again and again."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._lock = threading.Lock()
+        self._callbacks: dict[int, tuple[Path, set[Callable[[], None]]]] = {}
+        self._keys: dict[Path, int] = {}
+        threading.Thread(target=self._work, name="outlive-watcher", daemon=True).start()
+
+    def add(
+        self, folder: Path, callback: Callable[[], None], *, writes: bool
+    ) -> Callable[[], None]:
+        with self._lock:
+            key = self._keys[folder] = self._begin(folder, writes=writes)
+            self._callbacks.setdefault(key, (folder, set()))[1].add(callback)
+
+        def stop() -> None:
+            with self._lock:
+                key = self._keys.get(folder)
+                if key is None:
+                    return
+                callbacks = self._callbacks[key][1]
+                callbacks.discard(callback)
+                if not callbacks:
+                    del self._callbacks[key], self._keys[folder]
+                    self._finish(key)
+
+        return stop
+
+    def _tell(self, key: int) -> None:
+        with self._lock:
+            callbacks = list(self._callbacks.get(key, (None, ()))[1])
+        for callback in callbacks:
+            callback()
+
+    def _begin(self, folder: Path, *, writes: bool) -> int:  # noqa: ARG002 - it sees all changes
+        return self._keys.get(folder) or max(self._callbacks, default=0) + 1
+
+    def _finish(self, key: int) -> None:
+        """Nothing was begun."""
+
+    def _work(self) -> None:
+        seen: dict[int, Any] = {}
+        pause = threading.Event()
+        while not pause.wait(_POLL_SECONDS):
+            with self._lock:
+                folders = {key: folder for key, (folder, _) in self._callbacks.items()}
+            for key, folder in folders.items():
+                now = _fingerprint(folder)
+                if seen.get(key) != now:
+                    seen[key] = now
+                    self._tell(key)
+
+
+def _fingerprint(folder: Path) -> list[tuple[str, int]] | None:
+    with contextlib.suppress(OSError), os.scandir(folder) as files:
+        return sorted((file.name, file.stat().st_size) for file in files)
+    return None
+
+
+class _InotifyWatcher(_Watcher):
+    """The same through inotify(7), in microseconds and without looking."""
+
+    _EVENT = struct.Struct("iIII")
+    _NAMES = 0x100 | 0x80 | 0x200  # IN_CREATE, IN_MOVED_TO, IN_DELETE
+    _WRITES = 0x2  # IN_MODIFY
+    _ADD = 0x20000000  # IN_MASK_ADD: who watches a folder already goes on as before
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = self._libc.inotify_init1(os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify_init1")
+        super().__init__()
+
+    def _begin(self, folder: Path, *, writes: bool) -> int:
+        mask = self._ADD | self._NAMES | (self._WRITES if writes else 0)
+        key: int = self._libc.inotify_add_watch(self._fd, os.fsencode(folder), mask)
+        if key < 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), str(folder))
+        return key
+
+    def _finish(self, key: int) -> None:
+        self._libc.inotify_rm_watch(self._fd, key)
+
+    def _work(self) -> None:
+        while True:
+            events = os.read(self._fd, 65536)
+            keys, place = set(), 0
+            while place < len(events):
+                key, _, _, size = self._EVENT.unpack_from(events, place)
+                keys.add(key)
+                place += self._EVENT.size + size
+            for key in keys:
+                self._tell(key)
+
+
+_watchers: dict[type[_Watcher], _Watcher] = {}
+_watchers_lock = threading.Lock()
+
+
+def _watcher() -> _Watcher:
+    return _one(_InotifyWatcher) if sys.platform == "linux" else _poller()
+
+
+def _poller() -> _Watcher:
+    return _one(_Watcher)
+
+
+def _one(kind: type[_Watcher]) -> _Watcher:
+    """Get this process's watcher; a forked child has no thread of its parent, so makes its own."""
+    with _watchers_lock:
+        watcher = _watchers.get(kind)
+        if watcher is None or watcher.pid != os.getpid():
+            watcher = _watchers[kind] = kind()
+        return watcher

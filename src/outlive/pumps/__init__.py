@@ -1,0 +1,1 @@
+"""Pumps move the bytes of a viewer into a connection."""

@@ -1,0 +1,36 @@
+"""The options that more than one part understands: one table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["HOST", "PORT", "SERVE_PORT", "STORE", "Option", "default_store"]
+
+
+class Option(NamedTuple):
+    """An option: its name, the environment variable that sets it, its default and its help."""
+
+    name: str
+    variable: str
+    default: str
+    help: str
+
+    def value(self) -> str:
+        """Get what the environment says, or else the default."""
+        return os.environ.get(self.variable) or self.default
+
+
+def default_store() -> str:
+    """Name the directory of the user's own store (XDG Base Directory Specification 0.8)."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    # The specification tells to ignore a relative path.
+    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
+    return str(base / "outlive")
+
+
+STORE = Option("store", "OUTLIVE_STORE", "", "where runs are kept: a directory")
+HOST = Option("host", "OUTLIVE_HOST", "127.0.0.1", "the address to listen on")
+PORT = Option("port", "OUTLIVE_PORT", "0", "the port to listen on; 0 for any free one")
+SERVE_PORT = Option("port", "OUTLIVE_PORT", "8765", "the port to listen on; 0 for any free one")

@@ -1,0 +1,1 @@
+"""Sources turn something that happens into entries of a run."""

@@ -1,0 +1,52 @@
+"""What the supervisor needs of a source that is read from descriptors."""
+
+from __future__ import annotations
+
+import select
+from abc import ABC, abstractmethod
+
+from ..entries import End, Kind
+
+__all__ = ["DescriptorSource"]
+
+
+class DescriptorSource(ABC):
+    """Something outside this process whose output arrives through descriptors."""
+
+    #: Where the output arrives, and which kind of text it is.
+    outputs: dict[int, Kind]
+    #: Becomes readable when the source is over, though descendants may hold `outputs` open.
+    over_fd: int | None = None
+    #: Takes what is typed, where there is a terminal for it.
+    input_fd: int | None = None
+
+    @abstractmethod
+    def send_signal(self, number: int) -> None:
+        """Send a signal to everything that belongs to the source."""
+
+    @abstractmethod
+    def is_alive(self) -> bool:
+        """Tell whether anything that a signal would reach is left."""
+
+    @abstractmethod
+    def hang_up(self) -> None:
+        """Let the source notice that nobody takes its output any more."""
+
+    @abstractmethod
+    def end(self) -> End:
+        """Tell how it ended; only once it is over or its outputs are at their end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of all descriptors."""
+
+    def close_output(self, fd: int) -> None:
+        """Forget an output that is at its end."""
+        del self.outputs[fd]
+
+
+def has_data(fd: int) -> bool:
+    """Tell whether a read would not wait."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,187 @@
+"""A command as a source: behind a pseudo-terminal, or behind pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import Mapping, Sequence
+
+from .. import platforms
+from ..entries import End, Kind, State
+from .base import DescriptorSource
+
+__all__ = ["CommandSource", "WindowSize"]
+
+#: Lines and columns of a terminal.
+WindowSize = tuple[int, int]
+
+#: Asked of the kernel for pipes (fcntl(2), F_SETPIPE_SZ): fewer, larger reads of a flood.
+_PIPE_SIZE = 1024 * 1024
+
+
+class CommandSource(DescriptorSource):
+    """Runs an argument list, never a shell string, in a session of its own.
+
+    With a pseudo-terminal every program writes line by line and draws its bars; its output is
+    not processed, so that what is read is what was written. `keyboard` makes the terminal the
+    command's input, too; otherwise the input of this process is.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        terminal: WindowSize | None,
+        keyboard: bool = False,
+        cwd: str | None = None,
+    ) -> None:
+        self.outputs = {}
+        self._terminal: int | None = None
+        self._hung_up = False
+        environment = dict(os.environ)
+        if terminal is None:
+            self._start_with_pipes(argv, cwd, environment)
+        else:
+            self._start_with_terminal(argv, cwd, environment, terminal, keyboard=keyboard)
+        self._group = self._process.pid
+        self.over_fd = platforms.exit_descriptor(self._process.pid)
+
+    def _start_with_pipes(
+        self, argv: Sequence[str], cwd: str | None, environment: Mapping[str, str]
+    ) -> None:
+        self._process = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            # Python programs keep 8 KiB back otherwise; others need the terminal for that.
+            env={"PYTHONUNBUFFERED": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            bufsize=0,
+        )
+        for stream, kind in ((self._process.stdout, Kind.OUT), (self._process.stderr, Kind.ERR)):
+            if stream is not None:
+                fd = os.dup(stream.fileno())
+                stream.close()
+                with contextlib.suppress(OSError, AttributeError):
+                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+                self.outputs[fd] = kind
+
+    def _start_with_terminal(
+        self,
+        argv: Sequence[str],
+        cwd: str | None,
+        environment: Mapping[str, str],
+        size: WindowSize,
+        *,
+        keyboard: bool,
+    ) -> None:
+        master, slave = pty.openpty()
+        try:
+            _set_raw_output(slave)
+            _set_size(master, size)
+            self._process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                # Without a terminal of our own, nothing told the command what this one can do.
+                env={"TERM": "xterm-256color", **environment},
+                stdin=slave if keyboard else None,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+                preexec_fn=_take_terminal,  # noqa: PLW1509 - one ioctl, and no other way to do it
+            )
+        except BaseException:
+            os.close(master)
+            raise
+        finally:
+            os.close(slave)
+        os.set_blocking(master, False)
+        self.outputs[master] = Kind.OUT
+        self._terminal = master
+        self.input_fd = master if keyboard else None
+
+    def resize(self, size: WindowSize) -> None:
+        """Tell the command that its terminal has another size."""
+        if self._terminal is not None:
+            with contextlib.suppress(OSError):
+                _set_size(self._terminal, size)
+
+    def has_raw_output(self) -> bool:
+        """Tell whether the command turned output processing off, as full-screen programs do."""
+        if self._terminal is not None:
+            with contextlib.suppress(termios.error):
+                return not termios.tcgetattr(self._terminal)[1] & termios.OPOST
+        return False
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._group, number)
+
+    def is_alive(self) -> bool:
+        self._process.poll()
+        try:
+            os.killpg(self._group, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def hang_up(self) -> None:
+        # A closed pipe says it all. To a terminal's program, the signal is sent that it would have
+        # got; to one that ignores that, errors, when this is called again.
+        if self._terminal is not None and not self._hung_up:
+            self._hung_up = True
+            self.send_signal(signal.SIGPIPE)
+        else:
+            self.close()
+
+    def close_output(self, fd: int) -> None:
+        super().close_output(fd)
+        if fd == self._terminal:
+            self._terminal = self.input_fd = None
+        os.close(fd)
+
+    def close(self) -> None:
+        for fd in list(self.outputs):
+            self.close_output(fd)
+
+    def end(self) -> End:
+        code = self._process.wait()
+        if self.over_fd is not None:
+            os.close(self.over_fd)
+            self.over_fd = None
+        if code < 0:
+            return End(State.FAILED, signal=signal_name(-code))
+        return End(State.SUCCEEDED if code == 0 else State.FAILED, exit_code=code)
+
+
+def signal_name(number: int) -> str:
+    """Name a signal; those between SIGRTMIN and SIGRTMAX have no other name than their number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def _take_terminal() -> None:
+    """Make standard output the controlling terminal of the new session."""
+    fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+
+
+def _set_raw_output(fd: int) -> None:
+    """Let bytes pass as written. OPOST itself stays: a program that clears it wants more."""
+    attributes = termios.tcgetattr(fd)
+    attributes[1] = termios.OPOST
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+def _set_size(fd: int, size: WindowSize) -> None:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))

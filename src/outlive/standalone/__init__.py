@@ -1,0 +1,1 @@
+"""Outlive's own web server."""

@@ -1,0 +1,142 @@
+"""A web server in a thread: uvicorn over our ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import select
+import socket
+import threading
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ..adapters.asgi import Application
+from ..errors import ConfigError
+from ..stores import Store
+from ..web.access import PUBLIC, Guard
+from ..web.answers import Site
+
+if TYPE_CHECKING:
+    from .serving import HttpServer
+
+__all__ = ["Server", "is_loopback"]
+
+#: A viewer that takes nothing for so long when the server stops is dropped.
+STALL_SECONDS = 2.0
+#: An EventSource reconnects 0.1 s after the end (`retry`), to be told to stop.
+GOODBYE_SECONDS = 1.0
+#: Between two looks while the last viewers are served.
+_TICK = 0.02
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address or a name."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+class Server:
+    """Serves the runs of a store; `url` is taken as soon as it is made."""
+
+    def __init__(self, store: Store, *, host: str, port: int, auth: bool) -> None:
+        token = store.token() if auth else None
+        self._socket = _listen(host, port)
+        address = self._socket.getsockname()
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+        self.url = f"http://[{name}]" if ":" in name else f"http://{name}"
+        self.url += f":{address[1]}/"
+        self._query = f"?token={token}" if token else ""
+        # Cookies do not tell ports apart: the name must.
+        guard = Guard(token=token, cookie=f"outlive-{store.id}", host=host)
+        self._application = Application(
+            Site(store=store, access=PUBLIC, guard=guard, on_goodbye=self._goodbye)
+        )
+        self._http: HttpServer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="outlive-server", daemon=True)
+
+    def show_only(self, run: str) -> None:
+        """Show one run and no other; to be called before the start."""
+        self._application.site = replace(self._application.site, only=run)
+
+    def page(self, run: str = "") -> str:
+        """Give the URL of a page, with the token that opens it."""
+        return f"{self.url}{'runs/' + run if run else ''}{self._query}"
+
+    def start(self) -> None:
+        """Begin to serve, in a thread."""
+        self._thread.start()
+
+    def _work(self) -> None:
+        # Imported in the thread: the work that is watched does not wait for its watchers.
+        from .serving import make_http_server
+
+        server = make_http_server(self._application, shutdown_seconds=STALL_SECONDS)
+        asyncio.run(self._main(server))
+
+    async def _main(self, server: HttpServer) -> None:
+        self._http = server
+        self._loop = asyncio.get_running_loop()
+        self._started.set()
+        # Signals stay with the main thread: outside it, uvicorn takes none.
+        await server.serve(sockets=[self._socket])
+
+    def stop(self, *, drain: bool) -> None:
+        """End all streams and stop; with `drain`, viewers first receive what there is."""
+        if not self._started.is_set() and not _has_visitors(self._socket):
+            self._socket.close()
+            return
+        self._started.wait()
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._finish(drain=drain), self._loop)
+            self._thread.join()
+
+    async def _finish(self, *, drain: bool) -> None:
+        if drain:
+            await self._drain()
+        self._application.close()
+        if self._http is not None:
+            self._http.should_exit = True
+
+    async def _drain(self) -> None:
+        """Let viewers receive the end, and the clients that reconnect hear that it was one."""
+        visitors = 0.0
+        # One task alone waits here, twice a run: not worth an event at each send.
+        while visitors < 2 * _TICK or self._application.streams:
+            # One who connected just before the end may not be accepted yet.
+            visitors = 0.0 if _has_visitors(self._socket) else visitors + _TICK
+            for task, sent_at in list(self._application.streams.items()):
+                if monotonic() - sent_at > STALL_SECONDS:
+                    task.cancel()
+            await asyncio.sleep(_TICK)
+        deadline = monotonic() + GOODBYE_SECONDS
+        while self._application.awaited > 0 and monotonic() < deadline:
+            await asyncio.sleep(_TICK)
+
+    def _goodbye(self) -> None:
+        self._application.awaited -= 1
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError(
+            f"cannot listen on {host} port {port}: {why.lower()} (--port 0 takes any free port)"
+        ) from None
+    return listener
+
+
+def _has_visitors(listener: socket.socket) -> bool:
+    """Tell whether somebody connected whom nobody accepted yet."""
+    return bool(select.select([listener], [], [], 0)[0])

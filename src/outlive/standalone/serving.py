@@ -1,0 +1,67 @@
+"""uvicorn as we use it; imported in the server's thread, for it takes 0.1 s."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..adapters.asgi import Application
+
+__all__ = ["HttpServer", "make_http_server"]
+
+HttpServer = uvicorn.Server
+
+#: Between two looks whether a client that asks for nothing is still at it.
+REQUEST_SECONDS = 10.0
+
+
+def make_http_server(application: Application, *, shutdown_seconds: float) -> HttpServer:
+    """Make the server; connections still open so long after its end are cut."""
+    # What a client does wrong is not this program's to report on its terminal.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+    config = uvicorn.Config(
+        application,
+        interface="asgi3",
+        http=DeadlineProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(shutdown_seconds),
+    )
+    return uvicorn.Server(config)
+
+
+class DeadlineProtocol(H11Protocol):
+    """Closes a connection that brings no whole request within ten to twenty seconds.
+
+    uvicorn's keep-alive timeout starts anew with each byte: a client that sends its head byte by
+    byte could hold a connection for as long as it likes.
+    """
+
+    _look: asyncio.TimerHandle | None = None
+    _seen: Any = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._look = self.loop.call_later(REQUEST_SECONDS, self._look_again)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def _look_again(self) -> None:
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and self._seen is self.cycle:
+            self.transport.close()
+            return
+        self._seen = self.cycle if is_idle else ()
+        self._look = self.loop.call_later(REQUEST_SECONDS, self._look_again)

@@ -1,0 +1,343 @@
+"""The process that owns a command: one loop over its output, its terminal, signals and time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Protocol
+
+from .entries import End, Kind, State, incomplete_suffix
+from .runs import Run
+from .sources.base import DescriptorSource, has_data
+
+__all__ = ["LIMIT_EXIT_CODE", "Console", "Supervisor"]
+
+#: What timeout(1) exits with.
+LIMIT_EXIT_CODE = 124
+#: Between asking a command to end and killing it.
+GRACE_SECONDS = 10.0
+#: How long the group of a command that was killed may take to vanish.
+_VANISH_SECONDS = 1.0
+#: How long the beginning of a character waits for the rest of it.
+_CHARACTER_SECONDS = 0.05
+
+_BUFFER_SIZE = 256 * 1024
+#: With so much read, an entry is written although more is there.
+_ENOUGH = 64 * 1024
+
+
+class Console(Protocol):
+    """Where the output is shown beside the journal, and what is typed there."""
+
+    #: Becomes readable when something is typed; None without a keyboard.
+    keyboard: int | None
+
+    def show(self, kind: Kind, data: bytes) -> None:
+        """Show output; what cannot be taken at once is kept."""
+
+    def blocked(self) -> list[int]:
+        """List the descriptors that must become writable before more can be shown."""
+
+    def flush(self) -> None:
+        """Go on showing what was kept."""
+
+    def is_closed(self) -> bool:
+        """Tell whether nobody will ever take output again."""
+
+    def resized(self) -> None:
+        """Take notice of a new window size."""
+
+
+class _Buffer:
+    """What was read of one output and not yet written.
+
+    Entries of a flood end with a line where they can: the rest waits for the next read, which is
+    there already. The beginning of a character waits for a moment.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._waits = os.get_blocking(fd)
+        self._data = bytearray(_BUFFER_SIZE)
+        self._view = memoryview(self._data)
+        self._size = 0
+        self.due = float("inf")
+
+    def fill(self) -> tuple[bytes, bool]:
+        """Read what there is; returns what is to be written, and whether the end was reached."""
+        at_end, more = False, True
+        while more and self._size < _ENOUGH:
+            try:
+                count = os.readv(self._fd, [self._view[self._size :]])
+            except BlockingIOError:
+                more = False
+                break
+            except OSError:
+                # EIO: the last program that had the pseudo-terminal open has closed it.
+                count = 0
+            at_end = count == 0
+            self._size += count
+            more = not at_end and not (self._waits and not has_data(self._fd))
+        if at_end:
+            return self.take(), True
+        return self._take(self._complete(more=more)), False
+
+    def _complete(self, *, more: bool) -> int:
+        """Count the bytes that can be written now."""
+        lines = self._data.rfind(b"\n", 0, self._size) + 1 if more else 0
+        if lines:
+            return lines
+        held = incomplete_suffix(bytes(self._view[max(0, self._size - 3) : self._size]))
+        self.due = monotonic() + _CHARACTER_SECONDS if held else float("inf")
+        return self._size - held
+
+    def take(self) -> bytes:
+        """Give everything out, complete or not."""
+        self.due = float("inf")
+        return self._take(self._size)
+
+    def _take(self, count: int) -> bytes:
+        data = bytes(self._view[:count])
+        rest = bytes(self._view[count : self._size])
+        self._view[: len(rest)] = rest
+        self._size = len(rest)
+        return data
+
+
+class Supervisor:
+    """Moves a source's output into its run until it is over, and ends it when told to."""
+
+    def __init__(
+        self, run: Run, source: DescriptorSource, console: Console, *, timeout: float | None = None
+    ) -> None:
+        self._run = run
+        self._source = source
+        self._console = console
+        self._timeout = timeout
+        self._buffers: dict[int, _Buffer] = {}
+        self._typed = b""
+        self._interrupts = 0
+        #: What was decided about the end, before the source ended by itself.
+        self._verdict: End | None = None
+        self._deadlines: dict[Callable[[], None], float] = {}
+        self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def supervise(self) -> End:
+        """Run the loop; returns how the source ended. To be called in the main thread."""
+        if self._timeout is not None:
+            self._deadlines[self._on_timeout] = monotonic() + self._timeout
+        stop_watching = self._run.on_cancel(lambda: self._wake(0))
+        try:
+            with _signals(self._wake_out):
+                while not self._is_over():
+                    self._turn()
+                self._drain()
+                end = self._judge(self._source.end())
+                self._await_group()
+        finally:
+            stop_watching()
+            self._source.close()
+            os.close(self._wake_in)
+            os.close(self._wake_out)
+        return end
+
+    def _wake(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._wake_out, bytes([number]))
+
+    def _is_over(self) -> bool:
+        """Tell whether the source is over: then what it wrote is all in its outputs."""
+        if not self._source.outputs and self._source.over_fd is None:
+            return True
+        return self._source.over_fd is not None and has_data(self._source.over_fd)
+
+    def _turn(self) -> None:
+        """Wait for something to happen, and let it happen."""
+        blocked = self._console.blocked()
+        happened = self._wait(blocked)
+        if self._wake_in in happened:
+            self._take_wakes()
+        if happened & set(blocked):
+            self._console.flush()
+        if self._console.keyboard in happened:
+            self._type()
+        if self._typed:
+            self._press()
+        for fd in happened & set(self._source.outputs):
+            self._read(fd)
+        self._look_at_clock()
+        if self._console.is_closed() and self._on_closed not in self._deadlines:
+            self._on_closed()
+
+    def _wait(self, blocked: list[int]) -> set[int]:
+        """Wait for descriptors; returns those that something happened to."""
+        poll = select.poll()
+        poll.register(self._wake_in, select.POLLIN)
+        if self._source.over_fd is not None:
+            poll.register(self._source.over_fd, select.POLLIN)
+        for fd in blocked:
+            poll.register(fd, select.POLLOUT)
+        # A terminal that stops reading holds the command back, as ever.
+        for fd in self._source.outputs if not blocked else ():
+            poll.register(fd, select.POLLIN)
+        self._register_input(poll)
+        return {fd for fd, _ in poll.poll(self._patience())}
+
+    def _register_input(self, poll: select.poll) -> None:
+        if self._source.input_fd is None or self._console.keyboard is None:
+            return
+        if self._typed:
+            known = self._source.outputs if not self._console.blocked() else ()
+            poll.register(
+                self._source.input_fd,
+                select.POLLOUT | (select.POLLIN if self._source.input_fd in known else 0),
+            )
+        else:
+            poll.register(self._console.keyboard, select.POLLIN)
+
+    def _patience(self) -> float | None:
+        """Milliseconds until something is due."""
+        due = [*self._deadlines.values(), *(buffer.due for buffer in self._buffers.values())]
+        if not due or min(due) == float("inf"):
+            return None
+        return max(0.0, min(due) - monotonic()) * 1000 + 1
+
+    def _read(self, fd: int) -> None:
+        kind = self._source.outputs[fd]
+        buffer = self._buffers.get(fd) or self._buffers.setdefault(fd, _Buffer(fd))
+        data, at_end = buffer.fill()
+        if at_end:
+            self._source.close_output(fd)
+            del self._buffers[fd]
+        self._write(kind, data)
+
+    def _write(self, kind: Kind, data: bytes) -> None:
+        if data:
+            self._run.write(kind, data)
+            self._console.show(kind, data)
+
+    def _type(self) -> None:
+        """Pass on what was typed, byte by byte as it is: Ctrl-C is one of them."""
+        try:
+            self._typed = os.read(self._console.keyboard or 0, 4096)
+        except OSError:
+            self._typed = b""
+        if not self._typed:
+            self._console.keyboard = None
+
+    def _press(self) -> None:
+        if self._source.input_fd is None:
+            self._typed = b""
+            return
+        with contextlib.suppress(BlockingIOError):
+            self._typed = self._typed[os.write(self._source.input_fd, self._typed) :]
+
+    def _take_wakes(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for number in os.read(self._wake_in, 4096):
+                self._on_wake(number)
+
+    def _on_wake(self, number: int) -> None:
+        if number == 0:
+            self._stop(End(State.CANCELLED), signal.SIGTERM)
+        elif number == signal.SIGWINCH:
+            self._console.resized()
+        elif number == signal.SIGINT:
+            self._interrupts += 1
+            if self._interrupts == 1:
+                self._source.send_signal(number)
+            else:
+                self._stop(End(State.CANCELLED), signal.SIGKILL)
+        elif number in (signal.SIGTERM, signal.SIGHUP):
+            self._stop(End(State.CANCELLED), number)
+
+    def _stop(self, verdict: End, number: int) -> None:
+        """Send a signal to the source, and kill it later if that does not help."""
+        self._verdict = self._verdict or verdict
+        self._source.send_signal(number)
+        self._deadlines.setdefault(self._on_grace_over, monotonic() + GRACE_SECONDS)
+
+    def _on_timeout(self) -> None:
+        error = f"it ran longer than its limit of {self._timeout:g} s"
+        self._stop(End(State.FAILED, LIMIT_EXIT_CODE, None, error), signal.SIGTERM)
+
+    def _on_grace_over(self) -> None:
+        self._source.send_signal(signal.SIGKILL)
+
+    def _on_closed(self) -> None:
+        """Tell the source that nobody reads, as the kernel would tell it."""
+        self._source.hang_up()
+        self._deadlines[self._on_closed] = monotonic() + 1.0
+
+    def _look_at_clock(self) -> None:
+        now = monotonic()
+        for action, due in list(self._deadlines.items()):
+            if now >= due:
+                del self._deadlines[action]
+                action()
+        for fd, buffer in self._buffers.items():
+            if now >= buffer.due:
+                self._write(self._source.outputs[fd], buffer.take())
+
+    def _drain(self) -> None:
+        """Read what was written before the source was over, however long others hold its outputs."""
+        for fd in list(self._source.outputs):
+            while fd in self._source.outputs and has_data(fd):
+                self._read(fd)
+                self._flush_console()
+            if fd in self._buffers:
+                self._write(self._source.outputs[fd], self._buffers.pop(fd).take())
+        self._flush_console()
+
+    def _flush_console(self) -> None:
+        while blocked := self._console.blocked():
+            poll = select.poll()
+            for fd in blocked:
+                poll.register(fd, select.POLLOUT)
+            poll.register(self._wake_in, select.POLLIN)
+            if self._wake_in in dict(poll.poll()):
+                # Nobody reads any more, and somebody wants this to end.
+                return
+            self._console.flush()
+
+    def _judge(self, end: End) -> End:
+        verdict = self._verdict
+        if verdict is None:
+            # What died of the Ctrl-C that was passed on was cancelled; what did not, was not.
+            interrupted = self._interrupts and end.signal == signal.SIGINT.name
+            return end._replace(state=State.CANCELLED) if interrupted else end
+        if verdict.state is State.CANCELLED:
+            return end._replace(state=State.CANCELLED)
+        return verdict
+
+    def _await_group(self) -> None:
+        """After a cancel, wait until the whole group of the command is gone, or kill it."""
+        if self._verdict is None:
+            return
+        kill_at = self._deadlines.get(self._on_grace_over, monotonic())
+        pause = select.poll()
+        killed = False
+        while self._source.is_alive() and monotonic() < kill_at + _VANISH_SECONDS:
+            if not killed and monotonic() >= kill_at:
+                killed = True
+                self._source.send_signal(signal.SIGKILL)
+            pause.poll(20)
+
+
+@contextlib.contextmanager
+def _signals(wake: int) -> Iterator[None]:
+    """Write the numbers of signals to a descriptor; what was ignored from outside stays so."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH)
+    taken = [number for number in names if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: None) for number in taken}
+    before_wake = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before_wake)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""HTTP without a framework: a request in, a response out. No sockets here either."""

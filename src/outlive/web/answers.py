@@ -1,0 +1,236 @@
+"""What every URL answers, the same under any prefix and in any framework."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from http import HTTPStatus
+from importlib.resources import files
+from time import monotonic
+
+from ..entries import RunRecord
+from ..errors import CursorExpired, OutliveError, RunFinished, RunNotFound
+from ..formats import FORMATS, Format
+from ..journals.base import Journal, Reader
+from ..stores import Store
+from ..viewers import Viewer, locate, parse_origin
+from .access import Access, Action, Guard, Unauthorized
+from .messages import Request, Response, Stream
+from .negotiation import best_match
+
+__all__ = ["Site", "answer"]
+
+#: Longer than any URL of ours (a browser's own limit is higher).
+URL_LIMIT = 4096
+
+_log = logging.getLogger("outlive")
+
+_HTML = "text/html"
+_JSON = "application/json"
+_ASSETS = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_SAFE = (
+    ("Cache-Control", "no-store, no-transform"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+)
+_STREAM = (*_SAFE, ("X-Accel-Buffering", "no"), ("Vary", "Accept"))
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+_PAGE = (
+    *_SAFE,
+    ("Vary", "Accept"),
+    (
+        "Content-Security-Policy",
+        _POLICY,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What is served: the runs of a store, to whom `access` allows it."""
+
+    store: Store
+    access: Access
+    guard: Guard | None = None
+    #: Where the server belongs to one run, that one; it shows no other.
+    only: str | None = None
+    #: Told of each stream's client that came back after the end and was sent away.
+    on_goodbye: Callable[[], None] = lambda: None
+
+
+def answer(request: Request, site: Site) -> Response:
+    """Answer a request; whatever goes wrong is an answer, too."""
+    try:
+        response = _answer(request, site)
+    except OutliveError as error:
+        response = _error(request, error.status, str(error))
+        if isinstance(error, Unauthorized):
+            response = _with(response, ("WWW-Authenticate", "Bearer"))
+    except Exception:  # noqa: BLE001 - the boundary: a traceback must not reach the client
+        # A mistake of ours: told to whoever runs this, not to whoever asked.
+        _log.exception("%s %s", request.method, request.path)
+        response = _error(request, 500, "something went wrong here")
+    if isinstance(response.body, bytes) and response.status != HTTPStatus.NO_CONTENT:
+        response = _with(response, ("Content-Length", str(len(response.body))))
+    # Nothing is started for HEAD, and nothing follows.
+    return replace(response, body=b"") if request.method == "HEAD" else response
+
+
+def _answer(request: Request, site: Site) -> Response:
+    if len(request.path) + len(request.query_string) > URL_LIMIT:
+        return _error(request, 414, f"no URL here has more than {URL_LIMIT:,} characters")
+    name = request.path.removeprefix("/static/")
+    if name != request.path:
+        return _allowed(request, "GET") or _asset(request, name)
+    if site.guard is not None:
+        site.guard.check(request)
+    if request.path in ("", "/"):
+        return _allowed(request, "GET") or _list(request, site)
+    parts = request.path.split("/")
+    if len(parts) == 3 and parts[1] == "runs":
+        return _allowed(request, "GET") or _run(request, site, parts[2])
+    if len(parts) == 4 and parts[1] == "runs" and parts[3] == "cancel":
+        return _allowed(request, "POST") or _cancel(request, site, parts[2])
+    return _error(request, 404, "there is nothing here")
+
+
+def _allowed(request: Request, method: str) -> Response | None:
+    """Refuse a method that a URL does not have."""
+    methods = ("GET", "HEAD") if method == "GET" else (method,)
+    if request.method in methods:
+        return None
+    response = _error(request, 405, f"use {methods[0]} here")
+    return _with(response, ("Allow", ", ".join(methods)))
+
+
+def _list(request: Request, site: Site) -> Response:
+    accept = request.headers.get("accept", "")
+    chosen = request.query.get("format") or best_match(accept, (_HTML, _JSON))
+    if chosen in (_HTML, "page"):
+        return _page(request, site, "runs.html")
+    if chosen not in (_JSON, "json"):
+        return _error(request, 406, "the list of runs is text/html or application/json")
+    records = [site.store.record(site.only)] if site.only else site.store.records()
+    seen = [record.as_json() for record in records if site.access(request, "list", record)]
+    return _json(200, {"runs": seen})
+
+
+def _find(request: Request, site: Site, run: str, action: Action) -> RunRecord:
+    """Get the record of a run that may be seen; a run that may not does not exist."""
+    if site.only is not None and run != site.only:
+        raise RunNotFound(run)
+    record = site.store.record(run)
+    if not site.access(request, action, record):
+        raise RunNotFound(run)
+    return record
+
+
+def _run(request: Request, site: Site, run: str) -> Response:
+    record = _find(request, site, run, "read")
+    name = request.query.get("format") or _negotiate(request)
+    if name == "page":
+        return _page(request, site, "run.html")
+    if name == "json":
+        return _json(200, record.as_json())
+    form = FORMATS.get(name)
+    if form is None:
+        known = ", ".join([*FORMATS, "json", "page"])
+        return _error(request, 406 if not name else 400, f"the formats are {known}")
+    return _stream(request, site, form(run))
+
+
+def _negotiate(request: Request) -> str:
+    types = {form.media_type.partition(";")[0]: name for name, form in FORMATS.items()}
+    # Two formats are of one type: `sse` is what an EventSource asks for.
+    types |= {"text/event-stream": "sse", _HTML: "page", _JSON: "json"}
+    chosen = best_match(request.headers.get("accept", ""), list(types))
+    return types[chosen] if chosen else ""
+
+
+def _stream(request: Request, site: Site, form: Format) -> Response:
+    last_event_id = request.headers.get("last-event-id", "") if form.reconnects else ""
+    origin = parse_origin(request.query, last_event_id)
+    journal = site.store.journal(form.run)
+    position = locate(origin, journal)
+    if origin.cursor is not None:
+        furthest = _furthest(journal)
+        if position.offset > furthest:
+            raise CursorExpired(str(origin.cursor))
+        if form.reconnects and journal.end() is not None and position.offset == furthest:
+            # Only this answer makes an EventSource stop (WHATWG HTML, section 9.2.3).
+            site.on_goodbye()
+            return Response(status=HTTPStatus.NO_CONTENT, headers=_SAFE)
+    opening = form.open(journal.start(), position, resumed=origin.cursor is not None)
+    headers = (("Content-Type", form.media_type), *_STREAM)
+    stream = Stream(Viewer(form, opening, monotonic()), Reader(journal, position))
+    return Response(status=200, headers=headers, body=stream)
+
+
+def _furthest(journal: Journal) -> int:
+    """Get the last offset that a cursor of this journal can have."""
+    end = journal.end()
+    return journal.tail()[1] if end is None else end.after.offset
+
+
+def _cancel(request: Request, site: Site, run: str) -> Response:
+    record = _find(request, site, run, "cancel")
+    if record.ended_at is not None:
+        raise RunFinished(run)
+    site.store.journal(run).request_cancel()
+    if best_match(request.headers.get("accept", ""), (_JSON, _HTML)) == _HTML:
+        return Response(status=303, headers=(("Location", f"../{run}"), *_SAFE))
+    return _json(202, {"run": run, "cancel": "requested"})
+
+
+def _page(request: Request, site: Site, name: str) -> Response:
+    headers: list[tuple[str, str]] = [("Content-Type", "text/html; charset=utf-8"), *_PAGE]
+    cookie = site.guard.cookie_for(request) if site.guard else None
+    if cookie is not None:
+        headers.append(("Set-Cookie", cookie))
+    return Response(status=200, headers=tuple(headers), body=_read_asset(name))
+
+
+def _asset(request: Request, name: str) -> Response:
+    media_type = _ASSETS.get(name.rpartition(".")[2])
+    if media_type is None or name not in _asset_names():
+        return _error(request, 404, "there is nothing here")
+    # To be asked for again at each visit: an upgrade must not leave half a page behind.
+    headers = (("Content-Type", media_type), ("Cache-Control", "no-cache"), *_SAFE[1:])
+    return Response(status=200, headers=headers, body=_read_asset(name))
+
+
+@cache
+def _asset_names() -> frozenset[str]:
+    return frozenset(file.name for file in files(__package__).joinpath("page").iterdir())
+
+
+@cache
+def _read_asset(name: str) -> bytes:
+    return files(__package__).joinpath("page", name).read_bytes()
+
+
+def _json(status: int, value: object) -> Response:
+    headers = (("Content-Type", _JSON), *_SAFE, ("Vary", "Accept"))
+    return Response(status=status, headers=headers, body=json.dumps(value).encode() + b"\n")
+
+
+def _error(request: Request, status: int, message: str) -> Response:
+    offered = ("text/plain", _JSON)
+    if best_match(request.headers.get("accept", ""), offered) == _JSON:
+        return _json(status, {"error": message})
+    headers = (("Content-Type", "text/plain; charset=utf-8"), *_SAFE, ("Vary", "Accept"))
+    return Response(status=status, headers=headers, body=f"{message}\n".encode())
+
+
+def _with(response: Response, header: tuple[str, str]) -> Response:
+    return replace(response, headers=(*response.headers, header))

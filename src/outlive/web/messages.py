@@ -1,0 +1,55 @@
+"""Requests and responses as values that every framework's can be translated to and from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from ..journals.base import Reader
+from ..viewers import Viewer
+
+__all__ = ["Request", "Response", "Stream"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked. `path` begins behind the prefix; names of headers are in lower case."""
+
+    method: str
+    path: str
+    query_string: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The parameters of the URL; of one that is given twice, the first."""
+        return dict(reversed(parse_qsl(self.query_string, keep_blank_values=True)))
+
+    @cached_property
+    def cookies(self) -> dict[str, str]:
+        """The cookies; none where the header is broken."""
+        try:
+            parsed = SimpleCookie(self.headers.get("cookie", ""))
+        except CookieError:
+            return {}
+        return {name: morsel.value for name, morsel in parsed.items()}
+
+
+class Stream(NamedTuple):
+    """A body that is pumped: what the viewer makes of what the reader reads."""
+
+    viewer: Viewer
+    reader: Reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """What is answered."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | Stream = b""

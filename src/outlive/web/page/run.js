@@ -1,0 +1,213 @@
+// The page of one run.
+
+import { badge, commandOf, count, dropToken, duration, el, elapsed, getJSON, icon, now, outcome, say } from "./common.js";
+import { Log } from "./log.js";
+import { Stream } from "./stream.js";
+
+const TAIL = 5000;
+const STAGES = 6;
+const LEVELS = { WARNING: "warning", ERROR: "error", CRITICAL: "error" };
+const ENDED = {
+  succeeded: "succeeded",
+  failed: "failed",
+  cancelled: "was cancelled",
+  lost: "was lost: the process that wrote it is gone, and so is how it ended",
+};
+
+const $ = (id) => document.getElementById(id);
+const log = new Log({ log: $("log"), top: $("earlier"), resume: $("resume"), empty: $("empty") });
+let run = null, stream = null;
+
+dropToken();
+load();
+setInterval(tick, 1000);
+$("cancel").addEventListener("click", cancel);
+$("retry").addEventListener("click", () => stream?.restart());
+
+async function load() {
+  try {
+    show(await getJSON("?format=json"));
+  } catch (error) {
+    if (error.status === 404) return fail("There is no such run here, or it is gone.");
+    if (error.status === 401 || error.status === 403) return fail("You may not read this run. Open it with the address that was printed.");
+  }
+  stream ??= new Stream({ entry, status, gone: fail }, TAIL);
+}
+
+// ---- the head
+
+function show(record) {
+  run = { ...run, ...record };
+  const command = commandOf(run);
+  say($("title"), run.title || command || run.id || "Run");
+  facts([
+    command && el("code", {}, `$ ${command}`),
+    run.owner && el("span", {}, `by ${run.owner}`),
+    run.started_at && el("time", { dateTime: run.started_at }, `started ${new Date(run.started_at).toLocaleString()}`),
+    ...Object.entries(run.labels ?? {}).map(([key, value]) => el("span", { className: "label" }, value === "" ? key : `${key}: ${value}`)),
+  ]);
+  const words = outcome(run);
+  $("state").replaceChildren(badge(run.state));
+  say($("outcome"), words);
+  say($("error"), run.error ?? "");
+  $("error").hidden = !run.error;
+  $("cancel").hidden = run.state !== "running";
+  document.title = `${run.state === "running" ? "" : words && run.state === "failed" ? `failed (${run.exit_code ?? words}) · ` : `${run.state} · `}${$("title").textContent}`;
+  $("icon").href = icon(run.state);
+  tick();
+}
+
+function facts(items) {
+  const list = items.filter(Boolean);
+  $("facts").hidden = list.length === 0;
+  $("facts").replaceChildren(...list);
+}
+
+function tick() {
+  if (run?.started_at) say($("elapsed"), elapsed(run, now()));
+}
+
+function status(text, retry = false) {
+  say($("notice-text"), text);
+  $("notice").hidden = !text;
+  $("retry").hidden = !retry;
+}
+
+function fail(sentence) {
+  announce(sentence);
+  if (run) return status(sentence);
+  say($("title"), document.title = "No run");
+  say($("empty"), sentence);
+  $("text").hidden = true;
+}
+
+function announce(text) { say($("announce"), text); }
+
+// ---- entries
+
+const decoder = new TextDecoder();
+let decoding = false;
+
+function textOf({ text, bytes }) {
+  if (bytes === undefined) {
+    const rest = decoding ? decoder.decode() : "";
+    decoding = false;
+    return rest + (text ?? "");
+  }
+  decoding = true;
+  return decoder.decode(Uint8Array.from(atob(bytes), (char) => char.charCodeAt(0)), { stream: true });
+}
+
+const KINDS = {
+  start(entry) {
+    if (run?.began) return;
+    if (entry.line > 1) log.begin(entry.line);
+    show({ ...entry, id: entry.run, state: run?.state ?? "running", started_at: run?.started_at ?? entry.time, began: true });
+  },
+  out(entry) { log.write(textOf(entry), `out ${entry.origin}`); },
+  err(entry) { log.write(textOf(entry), `err ${entry.origin}`, "err"); },
+  log(entry) { log.write(textOf(entry), `log ${entry.origin}`, LEVELS[entry.level] ?? ""); },
+  stage(entry) { stage(entry); },
+  event(entry) {
+    const data = entry.data === null || entry.data === undefined ? "" : JSON.stringify(entry.data);
+    log.mark({ kind: "event", text: `${entry.name} ${data.length > 500 ? `${data.slice(0, 500)}…` : data}` });
+  },
+  gap({ lines, bytes, entries, reason }) {
+    const [n, word] = lines ? [lines, "line"] : bytes ? [bytes, "byte"] : [entries, "entry"];
+    const what = n ? `${word === "entry" && n > 1 ? `${n.toLocaleString("en")} entries` : count(n, word)} ${n === 1 ? "is" : "are"}` : "Some output is";
+    log.gap(`${what} missing here${reason ? ` (${reason})` : ""}`, lines ?? 0);
+  },
+  end(entry) {
+    show({ state: entry.state, exit_code: entry.exit_code, signal: entry.signal, error: entry.error, ended_at: entry.time });
+    drawStages();
+    const words = outcome(run);
+    const sentence = `The run ${ENDED[run.state] ?? run.state}${words ? ` (${words})` : ""}`;
+    announce(`${sentence}.`);
+    say($("end"), `${sentence} · ${duration(Date.parse(run.ended_at) - Date.parse(run.started_at))}`);
+    $("end").className = `end ${run.state}`;
+    $("end").hidden = false;
+    say($("empty"), "It wrote no output.");
+    log.schedule();
+  },
+};
+
+function entry(object) { KINDS[object.kind]?.(object); }
+
+// ---- stages
+
+const stages = new Map();
+
+function stage(entry) {
+  const key = JSON.stringify([entry.parent, entry.name]);
+  stages.set(key, { ...stages.get(key), ...entry });
+  if (stages.size > 200) stages.delete(stages.keys().next().value);
+  drawStagesSoon();
+}
+
+let drawing = false;
+function drawStagesSoon() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    drawStages();
+  });
+}
+
+function drawStages() {
+  const all = [...stages.values()];
+  const open = all.filter((one) => !one.done);
+  const shown = new Set([...open.slice(-STAGES), ...all.filter((one) => one.done).slice(-Math.max(1, STAGES - open.length))]);
+  const rows = all.filter((one) => shown.has(one)).map(stageRow);
+  if (shown.size < all.length) rows.unshift(el("li", { className: "more" }, count(all.length - shown.size, "more stage")));
+  const list = $("stages");
+  if (rows.length !== list.children.length || rows.some((row, i) => row !== list.children[i])) list.replaceChildren(...rows);
+  list.hidden = rows.length === 0;
+}
+
+// A row is made once and then only changed, or its animation would start over at every step.
+function stageRow(stage) {
+  const { name, parent, current, total, unit, done } = stage;
+  stage.row ??= el("li", {}, el("span", { className: "name" }, parent ? `${parent} › ${name}` : name),
+    el("progress", { ariaLabel: name }), el("span", { className: "figures" }));
+  const [, bar, figures] = stage.row.children;
+  bar.max = total || 1;
+  if (total || done || run?.state !== "running") bar.value = total ? current ?? 0 : done ? 1 : 0;
+  const numbers = [current, total].filter((number) => number !== null && number !== undefined).map((number) => number.toLocaleString("en"));
+  say(figures, [numbers.join(" / "), numbers.length ? unit : "", done ? "✓" : ""].filter(Boolean).join(" "));
+  stage.row.className = done ? "done" : "";
+  return stage.row;
+}
+
+// ---- cancel: the first click asks
+
+let asked = 0;
+
+async function cancel() {
+  const button = $("cancel");
+  if (!asked) {
+    button.textContent = "Really cancel?";
+    button.classList.add("asking");
+    asked = setTimeout(calm, 4000);
+    return;
+  }
+  calm();
+  button.disabled = true;
+  button.textContent = "Cancelling…";
+  try {
+    const answer = await fetch(`${location.pathname}/cancel`, { method: "POST", headers: { Accept: "application/json" } });
+    if (answer.ok || answer.status === 409) return;
+    throw new Error(answer.status === 403 || answer.status === 401 ? "You may not cancel this run." : `The run could not be cancelled (HTTP ${answer.status}).`);
+  } catch (error) {
+    status(error instanceof TypeError ? "The server did not answer; the run was not cancelled." : error.message);
+    button.disabled = false;
+    button.textContent = "Cancel";
+  }
+}
+
+function calm() {
+  clearTimeout(asked);
+  asked = 0;
+  $("cancel").textContent = "Cancel";
+  $("cancel").classList.remove("asking");
+}

@@ -1,0 +1,88 @@
+// The connection to one run's entries. EventSource gives up for good on an HTTP error, and says nothing
+// when a laptop wakes up on another network; so this closes it on any trouble and comes back by itself.
+
+const FIRST = 1000, LONGEST = 30000, ASLEEP = 60000;
+
+/** Follows `?format=entries`; calls `entry(object)`, `status(text, retry?)` and `gone(sentence)`. */
+export class Stream {
+  constructor(handlers, tail) {
+    Object.assign(this, handlers, { tail, id: null, wait: FIRST, ended: false });
+    addEventListener("online", () => this.restart());
+    addEventListener("offline", () => !this.ended && this.status("No network. Waiting for it…"));
+    document.addEventListener("visibilitychange", () => this.#visible());
+    this.connect();
+  }
+
+  connect() {
+    const source = this.source = new EventSource(this.#url());
+    source.onopen = () => {
+      this.wait = FIRST;
+      this.status("");
+    };
+    source.onmessage = (event) => {
+      const entry = JSON.parse(event.data);
+      if (event.lastEventId) this.id = event.lastEventId;
+      if (entry.kind === "end") this.stop();
+      this.entry(entry);
+    };
+    source.onerror = () => this.#failed(source.readyState === EventSource.CLOSED);
+  }
+
+  /** Connects at once, from where it was. */
+  restart() {
+    if (this.ended) return;
+    this.#close();
+    this.connect();
+  }
+
+  stop() {
+    this.ended = true;
+    this.#close();
+    this.status("");
+  }
+
+  #url() {
+    return this.id === null ? `?format=entries&tail=${this.tail}` : `?format=entries&from=${encodeURIComponent(this.id)}`;
+  }
+
+  #close() {
+    clearTimeout(this.timer);
+    this.source.close();
+  }
+
+  #visible() {
+    if (document.hidden) this.hiddenAt = Date.now();
+    else if (this.timer || Date.now() - this.hiddenAt > ASLEEP) this.restart();
+  }
+
+  async #failed(refused) {
+    this.#close();
+    const wait = this.wait * (0.5 + Math.random() / 2);
+    this.status("Connection lost. Reconnecting…", true);
+    this.wait = Math.min(this.wait * 2, LONGEST);
+    const attempt = this.source;
+    const why = refused ? await this.#why() : null;
+    if (attempt !== this.source || this.ended) return;
+    if (why) {
+      this.stop();
+      return this.gone(why);
+    }
+    this.timer = setTimeout(() => this.restart(), Math.max(wait, FIRST));
+  }
+
+  // EventSource hides the status, so it is asked for once more.
+  async #why() {
+    const abort = new AbortController();
+    try {
+      const { status } = await fetch(this.#url(), { headers: { Accept: "text/event-stream" }, signal: abort.signal });
+      if (status === 404) return "This run, or this place in it, is gone.";
+      if (status === 401 || status === 403) return "You may not read this run any more. Open it again with the address that was printed.";
+      if (status === 204) return "This run has ended.";
+    } catch {
+      // no answer at all: worth another try
+    } finally {
+      abort.abort();
+    }
+    return null;
+  }
+}
