@@ -39,7 +39,9 @@ async function load() {
 function show(record) {
   run = { ...run, ...record };
   const command = commandOf(run);
-  say($("title"), run.title || command || run.id || "Run");
+  const title = run.title || command || run.id || "Run";
+  say($("title"), title);
+  $("title").title = title;
   facts([
     command && el("code", {}, `$ ${command}`),
     run.owner && el("span", {}, `by ${run.owner}`),

@@ -22,7 +22,11 @@ export class Stream {
     source.onmessage = (event) => {
       const entry = JSON.parse(event.data);
       if (event.lastEventId) this.id = event.lastEventId;
-      if (entry.kind === "end") this.stop();
+      if (entry.kind === "end") {
+        this.stop();
+        // A server that goes with its run waits for its viewers to come back once (204).
+        fetch(this.#url()).catch(() => {});
+      }
       this.entry(entry);
     };
     source.onerror = () => this.#failed(source.readyState === EventSource.CLOSED);
