@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 # `make run CMD='…'` runs another command; `value` keeps its dollar signs as they were typed.
 CMD ?= .venv/bin/python examples/story/story.py
 
-.PHONY: setup run test check format bench clean
+.PHONY: setup run test torture check format bench clean
 
 setup:
 	@scripts/setup test
@@ -16,7 +16,11 @@ run:
 	@.venv/bin/outlive run --title "$$COMMAND" --linger 600 -- sh -c "$$COMMAND"
 
 test: check
-	$(PYTHON) -m pytest -p randomly
+	$(PYTHON) -m pytest -p randomly -m "not torture"
+
+# Minutes of kills, cuts and flipped bits; `make test` has a short version of each.
+torture: setup
+	$(PYTHON) -m pytest -p randomly -m torture --timeout 900
 
 check: setup
 	$(PYTHON) -m ruff format --check .

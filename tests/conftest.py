@@ -1,1 +1,21 @@
 """Fixtures that tests of several modules share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.programs import Outlive
+
+# No test asserts how fast it is, and the machines that run this are busy with other things.
+settings.register_profile("outlive", deadline=None)
+settings.load_profile("outlive")
+
+
+@pytest.fixture
+def outlive(tmp_path: Path) -> Iterator[Outlive]:
+    """Give the program, with an empty store; end what it started."""
+    program = Outlive(tmp_path / "store")
+    yield program
+    program.close()

@@ -55,7 +55,8 @@ class Position(NamedTuple):
     """A place in one journal.
 
     `offset` is where an entry begins, in the journal's own measure; `byte` counts the bytes of
-    that entry's text already consumed; `line` is the number of the line that continues here.
+    that entry's text already consumed; `line` is the number of the line that continues here. Where
+    the beginning of that line is missing, it is the number of the next one: the rest is skipped.
     """
 
     offset: int
@@ -129,14 +130,17 @@ class Entry(NamedTuple):
             return json.loads(self.payload[: self.payload.index(b"\n")])
         return json.loads(self.payload)
 
-    def from_byte(self, byte: int, line: int) -> Entry:
-        """Leave the rest of this entry after `byte` bytes of its text, in which line `line` goes on."""
+    def from_byte(self, byte: int) -> Entry:
+        """Leave the rest of this entry after `byte` bytes of its text, at least one."""
+        consumed = self.text[:byte]
+        newlines = consumed.count(b"\n")
         return self._replace(
             skip=self.skip + byte,
-            line=line,
-            newlines=self.line + self.newlines - line,
+            line=self.line + newlines,
+            newlines=self.newlines - newlines,
             text_before=self.text_before + byte,
             text_size=self.text_size - byte,
+            opens=not consumed.endswith(b"\n"),
         )
 
 

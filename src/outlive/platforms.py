@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import itertools
+import logging
 import os
+import re
 import struct
 import sys
 import threading
@@ -19,6 +22,7 @@ from typing import Any
 __all__ = [
     "describe_process",
     "exit_descriptor",
+    "group_is_alive",
     "is_alive",
     "is_locked",
     "network_filesystem",
@@ -26,9 +30,13 @@ __all__ = [
     "watch",
 ]
 
+_log = logging.getLogger("outlive")
 _OFD = hasattr(fcntl, "F_OFD_SETLK")
 _FLOCK = struct.Struct("hhqqi4x")
 _POLL_SECONDS = 0.05
+_MOUNTS = Path("/proc/self/mounts")
+#: How blanks and the like are written there (fstab(5)).
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 def take_lock(fd: int) -> bool:
@@ -114,17 +122,39 @@ def exit_descriptor(pid: int) -> int:
     return reading
 
 
+def group_is_alive(group: int) -> bool:
+    """Tell whether a process group has a member that is more than a zombie."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # Orphans stay zombies for ever where process 1 does not reap, as in many containers.
+    states = [_state_in(path, group) for path in Path("/proc").glob("[0-9]*/stat")]
+    return not states or any(state not in (b"", b"Z", b"X") for state in states)
+
+
+def _state_in(path: Path, group: int) -> bytes:
+    """Get the state of a process of a group (proc(5), stat, fields 3 and 5)."""
+    with contextlib.suppress(OSError):
+        fields = path.read_bytes().rpartition(b")")[2].split()
+        return fields[0] if int(fields[2]) == group else b""
+    return b""
+
+
 def network_filesystem(path: Path) -> str | None:
     """Name the network file system that a path is on, if any: locks and notification fail there."""
     remote = {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "afs", "fuse.sshfs"}
-    best, kind = "", ""
+    place = path.resolve()
+    best, kind = 0, ""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            _, mount, fstype, *_ = line.split(" ")
-            mount = mount.encode().decode("unicode_escape")
-            inside = path.as_posix() == mount or path.as_posix().startswith(mount.rstrip("/") + "/")
-            if inside and len(mount) >= len(best):
-                best, kind = mount, fstype
+        for line in _MOUNTS.read_bytes().splitlines():
+            _, escaped, fstype, *_ = line.split(b" ")
+            mount = Path(os.fsdecode(_ESCAPE.sub(lambda m: bytes([int(m[1], 8)]), escaped)))
+            # Of two mounts at one place, the later hides the earlier.
+            if place.is_relative_to(mount) and len(mount.parts) >= best:
+                best, kind = len(mount.parts), os.fsdecode(fstype)
     return kind if kind in remote else None
 
 
@@ -147,25 +177,22 @@ class _Watcher:
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._callbacks: dict[int, tuple[Path, set[Callable[[], None]]]] = {}
-        self._keys: dict[Path, int] = {}
+        self._numbers = itertools.count(1)
         threading.Thread(target=self._work, name="outlive-watcher", daemon=True).start()
 
     def add(
         self, folder: Path, callback: Callable[[], None], *, writes: bool
     ) -> Callable[[], None]:
         with self._lock:
-            key = self._keys[folder] = self._begin(folder, writes=writes)
+            key = self._begin(folder, writes=writes)
             self._callbacks.setdefault(key, (folder, set()))[1].add(callback)
 
         def stop() -> None:
             with self._lock:
-                key = self._keys.get(folder)
-                if key is None:
-                    return
-                callbacks = self._callbacks[key][1]
+                _, callbacks = self._callbacks.get(key, (folder, set()))
                 callbacks.discard(callback)
-                if not callbacks:
-                    del self._callbacks[key], self._keys[folder]
+                if not callbacks and key in self._callbacks:
+                    del self._callbacks[key]
                     self._finish(key)
 
         return stop
@@ -174,10 +201,14 @@ class _Watcher:
         with self._lock:
             callbacks = list(self._callbacks.get(key, (None, ()))[1])
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:  # noqa: BLE001 - whatever it is, it is logged
+                # This thread serves all others, too.
+                _log.exception("a watcher failed")
 
     def _begin(self, folder: Path, *, writes: bool) -> int:  # noqa: ARG002 - it sees all changes
-        return self._keys.get(folder) or max(self._callbacks, default=0) + 1
+        return next(self._numbers)
 
     def _finish(self, key: int) -> None:
         """Nothing was begun."""
@@ -207,6 +238,7 @@ class _InotifyWatcher(_Watcher):
     _EVENT = struct.Struct("iIII")
     _NAMES = 0x100 | 0x80 | 0x200  # IN_CREATE, IN_MOVED_TO, IN_DELETE
     _WRITES = 0x2  # IN_MODIFY
+    _OVERFLOW = 0x4000  # IN_Q_OVERFLOW: there were more events than the kernel keeps
     _ADD = 0x20000000  # IN_MASK_ADD: who watches a folder already goes on as before
 
     def __init__(self) -> None:
@@ -232,8 +264,10 @@ class _InotifyWatcher(_Watcher):
             events = os.read(self._fd, 65536)
             keys, place = set(), 0
             while place < len(events):
-                key, _, _, size = self._EVENT.unpack_from(events, place)
+                key, mask, _, size = self._EVENT.unpack_from(events, place)
                 keys.add(key)
+                if mask & self._OVERFLOW:
+                    keys.update(list(self._callbacks))
                 place += self._EVENT.size + size
             for key in keys:
                 self._tell(key)

@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from . import platforms
 from .entries import End, Kind, RunRecord, State
@@ -67,6 +68,7 @@ class Run:
         """Record how the run ended; nothing can be written afterwards."""
         self._ending.set()
         self._writer.close(end)
+        self.record = replace(self.record, end=end, ended_at=time.time_ns())
 
     def _sync(self) -> None:
         while not self._ending.wait(SYNC_SECONDS):

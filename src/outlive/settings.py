@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from .errors import ConfigError
+
 __all__ = ["HOST", "PORT", "SERVE_PORT", "STORE", "Option", "default_store"]
 
 
@@ -26,8 +28,14 @@ def default_store() -> str:
     """Name the directory of the user's own store (XDG Base Directory Specification 0.8)."""
     state = os.environ.get("XDG_STATE_HOME", "")
     # The specification tells to ignore a relative path.
-    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    return str(base / "outlive")
+    if state.startswith("/"):
+        return str(Path(state) / "outlive")
+    try:
+        return str(Path.home() / ".local" / "state" / "outlive")
+    except RuntimeError:
+        raise ConfigError(
+            f"there is no home directory to keep runs in: set {STORE.variable}, or give --store"
+        ) from None
 
 
 STORE = Option("store", "OUTLIVE_STORE", "", "where runs are kept: a directory")

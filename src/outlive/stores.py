@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import re
 import secrets
 import threading
 import weakref
@@ -23,6 +25,9 @@ __all__ = ["DirectoryStore", "MemoryStore", "Store", "open_store"]
 
 #: Of the layout of a directory; a store with a higher number is refused.
 FORMAT = 1
+
+#: Of a run; it is also the name of its folder, and the beginning of its cursors.
+_ID = re.compile(r"[0-9a-f]{20}")
 
 
 class Store(ABC):
@@ -139,16 +144,18 @@ class DirectoryStore(Store):
                 "notification cannot be relied on: choose a local directory (--store)"
             )
         try:
-            self._runs.mkdir(0o700, parents=True, exist_ok=True)
+            _make_folder(self._runs)
             facts = json.loads(self._create_once("store.json", self._facts))
-        except (OSError, ValueError) as error:
+            if facts["format"] != FORMAT:
+                raise ConfigError(
+                    f"the store {path} has format {facts['format']}, this Outlive knows {FORMAT}: "
+                    "use a newer Outlive, or another directory (--store)"
+                )
+            self.id = str(facts["id"])
+        except (LookupError, TypeError, ValueError):
+            raise ConfigError(f"the store {path} is damaged: see {path / 'store.json'}") from None
+        except OSError as error:
             raise ConfigError(f"cannot use the store {path}: {_reason(error)}") from None
-        if facts.get("format") != FORMAT:
-            raise ConfigError(
-                f"the store {path} has format {facts.get('format')}, this Outlive knows {FORMAT}: "
-                "use a newer Outlive, or another directory (--store)"
-            )
-        self.id = str(facts["id"])
 
     @staticmethod
     def _facts() -> str:
@@ -182,12 +189,12 @@ class DirectoryStore(Store):
 
     def ids(self) -> list[str]:
         try:
-            return [p.name for p in self._runs.iterdir() if not p.name.startswith(".")]
+            return [path.name for path in self._runs.iterdir() if _ID.fullmatch(path.name)]
         except OSError as error:
             raise ConfigError(f"cannot read the store {self.path}: {_reason(error)}") from None
 
     def _open(self, run: str) -> Journal:
-        if not (self._runs / run).is_dir() or "/" in run or run.startswith("."):
+        if not (_ID.fullmatch(run) and (self._runs / run).is_dir()):
             raise RunNotFound(run)
         return DiskJournal(self._runs / run)
 
@@ -200,12 +207,15 @@ class DirectoryStore(Store):
     def register_server(self, url: str) -> Callable[[], None]:
         """Announce a server of all runs of this store; returns how to take that back."""
         servers = self.path / "servers"
-        servers.mkdir(0o700, exist_ok=True)
+        _make_folder(servers)
         path = servers / secrets.token_hex(4)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        # Whoever looks believes the lock, not the file: a killed server leaves only a file.
+        draft = servers / f".{path.name}"
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        # Whoever looks believes the lock, not the file: a killed server leaves only a file. So
+        # there is no file to be seen before it is locked.
         platforms.take_lock(fd)
         os.write(fd, url.encode())
+        draft.rename(path)
 
         def withdraw() -> None:
             path.unlink(missing_ok=True)
@@ -215,7 +225,7 @@ class DirectoryStore(Store):
 
     def server_url(self) -> str | None:
         """Get the URL of a living server of this store, if there is one."""
-        for path in sorted((self.path / "servers").glob("*")):
+        for path in sorted((self.path / "servers").glob("[!.]*")):
             with contextlib.suppress(OSError), path.open("rb") as file:
                 if platforms.is_locked(file.fileno()):
                     return file.read(1000).decode()
@@ -233,5 +243,14 @@ def open_store(url: str) -> Store:
     return DirectoryStore(Path(url.removeprefix("file://")).expanduser().absolute())
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+def _make_folder(path: Path) -> None:
+    """Make a folder, and those above that are missing, for nobody but its user."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(0o700, exist_ok=True)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -83,7 +83,8 @@ class Viewer:
         self.format = form
         self.finished = False
         self._opening = opening
-        self._beat_at = now + HEARTBEAT
+        self._silence = HEARTBEAT if form.silence is None else form.silence
+        self._beat_at = now + self._silence
         self._partial_at = now
         self._may_have_partial = False
 
@@ -102,8 +103,8 @@ class Viewer:
         """Write what is due by now although nothing new was appended."""
         data = self._partial(now)
         if not data and now >= self._beat_at:
-            data = self.format.heartbeat
-            self._beat_at = now + HEARTBEAT
+            data = self.format.beat()
+            self._beat_at = now + self._silence
         return self._sent(data, now)
 
     def deadline(self) -> float:
@@ -121,5 +122,5 @@ class Viewer:
 
     def _sent(self, data: bytes, now: float) -> bytes:
         if data:
-            self._beat_at = now + HEARTBEAT
+            self._beat_at = now + self._silence
         return data

@@ -7,6 +7,7 @@ import math
 import signal
 
 from ..entries import End, RunRecord, State
+from ..errors import ConfigError
 from ..settings import HOST, STORE, Option, default_store
 from ..stores import Store, open_store
 
@@ -19,6 +20,7 @@ __all__ = [
     "duration_of",
     "exit_code",
     "find_run",
+    "parse_port",
     "parse_seconds",
     "render_duration",
     "render_end",
@@ -28,27 +30,27 @@ __all__ = [
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    """Add `--store`."""
+    """Add `--store`, which stands before the subcommand or after it."""
     parser.add_argument(
         "--store",
         metavar="DIR",
-        default=STORE.value() or None,
-        help=f"{STORE.help} (environment: {STORE.variable}; default: {default_store()})",
+        default=argparse.SUPPRESS,
+        help=f"{STORE.help} (environment: {STORE.variable}; default: one per user)",
     )
 
 
 def store_of(arguments: argparse.Namespace) -> Store:
     """Open the store that was asked for."""
-    return open_store(arguments.store or default_store())
+    return open_store(getattr(arguments, "store", "") or STORE.value() or default_store())
 
 
 def add_server(parser: argparse.ArgumentParser, port: Option) -> None:
-    """Add `--host`, `--port` and `--no-auth`; `arguments.wants_server` tells whether one was given."""
+    """Add `--host`, `--port` and `--no-auth`."""
     for option, metavar in ((HOST, "HOST"), (port, "PORT")):
         parser.add_argument(
             f"--{option.name}",
             metavar=metavar,
-            type=_parse_port if option is port else str,
+            type=parse_port if option is port else str,
             help=f"{option.help} (environment: {option.variable}; default: {option.default})",
         )
     parser.add_argument(
@@ -57,9 +59,10 @@ def add_server(parser: argparse.ArgumentParser, port: Option) -> None:
     parser.set_defaults(port_option=port)
 
 
-def _parse_port(text: str) -> int:
+def parse_port(text: str) -> int:
+    """Read the number of a port, from an argument or from the environment."""
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+        raise ConfigError(f"a port is a number from 0 to 65535, not {text!r}")
     return int(text)
 
 
@@ -145,9 +148,9 @@ def render_end(end: End) -> str:
 
 def render_duration(seconds: float) -> str:
     """Write a duration with its two largest units."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f}s"
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     units = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
+import socket
 import stat
 import sys
 import termios
+from collections.abc import Callable
 from typing import Self
 
 from ..entries import Kind
 from ..sources.command import CommandSource, WindowSize
 
-__all__ = ["TerminalConsole", "keyboard_of", "say", "window_size"]
+__all__ = ["TerminalConsole", "has_terminal", "in_background", "printable", "say", "window_size"]
 
 
-def keyboard_of(fd: int = 0) -> int | None:
-    """Get the descriptor that keys come from: none in the background, or without a terminal."""
+#: How long a terminal that stopped reading may keep a line of our own waiting.
+_PATIENCE_SECONDS = 2.0
+
+
+def has_terminal() -> bool:
+    """Tell whether a terminal is at both ends: otherwise it is another program's to work with."""
+    return os.isatty(0) and os.isatty(1) and not in_background()
+
+
+def in_background() -> bool:
+    """Tell whether standard input is a terminal whose keys are for somebody else."""
     try:
-        if os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp():
-            return fd
+        return os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp()
     except OSError:
-        pass
-    return None
+        # It is not the terminal of our session: nobody's keys are taken away.
+        return False
 
 
 def window_size() -> WindowSize:
@@ -42,6 +53,7 @@ class _Output:
 
     def __init__(self, fd: int) -> None:
         self.fd = _open_again(fd)
+        self._send = _sender(self.fd)
         self.closed = False
         self.pending = memoryview(b"")
 
@@ -52,7 +64,7 @@ class _Output:
     def flush(self) -> None:
         while self.pending and not self.closed:
             try:
-                self.pending = self.pending[os.write(self.fd, self.pending) :]
+                self.pending = self.pending[self._send(self.pending) :]
             except BlockingIOError:
                 return
             except OSError:
@@ -76,10 +88,18 @@ def _open_again(fd: int) -> int:
     return fd
 
 
+def _sender(fd: int) -> Callable[[memoryview], int]:
+    """Get what writes to a descriptor; sockets, which cannot be opened again, need not wait."""
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return lambda data: os.write(fd, data)
+    peer = socket.socket(fileno=os.dup(fd))
+    return lambda data: peer.send(data, socket.MSG_DONTWAIT)
+
+
 class TerminalConsole:
     """Standard input, output and error; with a keyboard, in raw mode while in the context."""
 
-    def __init__(self, keyboard: int | None) -> None:
+    def __init__(self, keyboard: int | None = None) -> None:
         self.keyboard = keyboard
         #: The command whose terminal stands behind this one.
         self.command: CommandSource | None = None
@@ -138,8 +158,17 @@ class TerminalConsole:
             self.command.resize(window_size())
 
 
+def printable(text: str) -> str:
+    """Take out of a text what a terminal would obey."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
 def say(message: str) -> None:
     """Write a line of our own to standard error, if anybody takes it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"{message}\n")
-        sys.stderr.flush()
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
+    # What `sys.stderr` cannot write now, it would try again at the interpreter's end, and fail.
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    with contextlib.suppress(OSError):
+        if poll.poll(_PATIENCE_SECONDS * 1000):
+            os.write(2, f"{printable(message)}\n".encode(encoding, "replace"))

@@ -9,8 +9,9 @@ import time
 from ..entries import RunRecord, State
 from ..stores import Store
 from .arguments import add_store, duration_of, render_duration, render_end, short_id, store_of
+from .console import printable
 
-__all__ = ["act", "add_arguments", "print_runs", "printable"]
+__all__ = ["act", "add_arguments", "print_runs"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +47,3 @@ def print_runs(store: Store, records: list[RunRecord]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(map(str.ljust, row, widths)).rstrip())
-
-
-def printable(title: str) -> str:
-    """Take out of a title what a terminal would obey."""
-    return "".join(c if c.isprintable() else "�" for c in title)

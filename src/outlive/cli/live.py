@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from ..entries import End, RunRecord
-from ..errors import ConfigError
+from ..entries import End
+from ..errors import ConfigError, OutliveError
 from ..runs import Run, create_run
 from ..settings import HOST
 from ..sources.base import DescriptorSource
 from ..standalone.server import Server, is_loopback
 from ..stores import DirectoryStore, Store
-from ..supervisors import Supervisor
-from .arguments import exit_code, render_duration, render_end, short_id, store_of
+from ..supervisors import Supervisor, Wakes
+from .arguments import (
+    duration_of,
+    exit_code,
+    parse_port,
+    render_duration,
+    render_end,
+    short_id,
+    store_of,
+)
 from .console import TerminalConsole, say
 
 __all__ = ["make_server", "show_live"]
@@ -30,7 +36,7 @@ def make_server(arguments: argparse.Namespace, store: Store) -> Server:
         raise ConfigError(f"--no-auth is for loopback addresses only, not for {host}")
     port = arguments.port
     if port is None:
-        port = int(arguments.port_option.value())
+        port = parse_port(arguments.port_option.value())
     return Server(store, host=host, port=port, auth=not arguments.no_auth)
 
 
@@ -48,33 +54,47 @@ def show_live(
     # Before the run, so that what cannot be served is not recorded as failed.
     registered = _registered_url(arguments, store)
     server = None if registered else make_server(arguments, store)
-    run = create_run(
-        store,
-        title=arguments.title or title,
-        labels=dict(arguments.label),
-        command=command,
-        on_trouble=lambda error: say(
-            f"outlive: cannot write the log: {error.strerror}; the work goes on, "
-            "and the log will tell what is missing"
-        ),
-    )
-    if server is not None:
-        server.show_only(run.id)
-    say(f"outlive: {server.page(run.id) if server else _page_at(registered or '', run.id)}")
-    end = _supervise(run, console, begin, server, timeout)
-    run.end(end)
-    if server is not None:
-        _linger(server, arguments.linger)
-    record = RunRecord.of(run.journal.start(), run.journal.end())
-    say(_summary(store, run, record, end))
+    # From here on a signal ends the run, not this process.
+    with Wakes() as wakes:
+        run = create_run(
+            store,
+            title=arguments.title or title,
+            labels=dict(arguments.label),
+            command=command,
+            on_trouble=_warn,
+        )
+        if server is not None:
+            server.show_only(run.id)
+        say(f"outlive: {server.page(run.id) if server else _page_at(registered or '', run.id)}")
+        end = _supervise(
+            run, console=console, begin=begin, server=server, wakes=wakes, timeout=timeout
+        )
+        lines = _count_lines(run)
+        run.end(end)
+        # The end may bring a gap. The work's exit code counts, even where it took the store away.
+        with contextlib.suppress(OutliveError):
+            lines = _count_lines(run)
+        summary = _summary(store, run, end, lines=lines)
+        if server is not None:
+            _linger(server, arguments.linger, wakes)
+    say(summary)
     return exit_code(end)
+
+
+def _warn(error: OSError) -> None:
+    say(
+        f"outlive: cannot write the log: {error.strerror}; the work goes on, "
+        "and the log will tell what is missing"
+    )
 
 
 def _supervise(
     run: Run,
+    *,
     console: TerminalConsole,
     begin: Callable[[], DescriptorSource | End],
     server: Server | None,
+    wakes: Wakes,
     timeout: float | None,
 ) -> End:
     source = begin()
@@ -84,7 +104,7 @@ def _supervise(
         say(f"outlive: {source.error}")
         return source
     with console:
-        return Supervisor(run, source, console, timeout=timeout).supervise()
+        return Supervisor(run, source, console, wakes, timeout=timeout).supervise()
 
 
 def _registered_url(arguments: argparse.Namespace, store: Store) -> str | None:
@@ -99,37 +119,27 @@ def _page_at(registered: str, run: str) -> str:
     return f"{url}runs/{run}" + (f"?{query}" if query else "")
 
 
-def _linger(server: Server, seconds: float) -> None:
+def _linger(server: Server, seconds: float, wakes: Wakes) -> None:
     """Serve on for a while, or until a signal says that it is enough."""
-    enough = threading.Event()
-    with _ending_at_signals(enough):
-        if seconds:
-            say(f"outlive: the page stays up for {render_duration(seconds)} (Ctrl-C ends it)")
-            enough.wait(seconds)
-        server.stop(drain=not enough.is_set())
+    wakes.enough.clear()
+    if seconds:
+        say(f"outlive: the page stays up for {render_duration(seconds)} (Ctrl-C ends it)")
+        wakes.enough.wait(seconds)
+    server.stop(wakes.enough)
 
 
-@contextlib.contextmanager
-def _ending_at_signals(enough: threading.Event) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    taken = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda *_: enough.set()) for number in taken}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _summary(store: Store, run: Run, record: RunRecord, end: End) -> str:
-    """Sum a run up in a line."""
+def _count_lines(run: Run) -> int:
     tail, _ = run.journal.tail()
-    lines = tail.line - 1 + tail.open
-    seconds = ((record.ended_at or time.time_ns()) - record.started_at) / 1e9
+    return tail.line - 1 + tail.open
+
+
+def _summary(store: Store, run: Run, end: End, *, lines: int) -> str:
+    """Sum a run up in a line."""
     parts = [
         render_end(end),
-        render_duration(seconds),
+        render_duration(duration_of(run.record, time.time_ns())),
         f"{lines:,} {'line' if lines == 1 else 'lines'}",
-        f"outlive show {short_id(store, run.id)}",
     ]
+    with contextlib.suppress(OutliveError):
+        parts.append(f"outlive show {short_id(store, run.id)}")
     return " · ".join(parts)

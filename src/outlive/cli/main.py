@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import NoReturn
 
 from ..errors import ConfigError, OutliveError
 from . import cancel, follow, list_runs, overview, pipe, run, serve, show
+from .console import say
 
 __all__ = ["main"]
 
@@ -29,27 +31,48 @@ class _Parser(argparse.ArgumentParser):
     """Answers bad usage with one line, and says where to read on."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        say(f"{self.prog}: {message} (see {self.prog} --help)")
+        raise SystemExit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     _open_standard_descriptors()
+    _make_streams_lenient()
     try:
-        return _main(sys.argv[1:] if arguments is None else list(arguments))
+        code = _main(sys.argv[1:] if arguments is None else list(arguments))
+        # Here, where it can still be told what went wrong.
+        print(end="", flush=True)
     except ConfigError as error:
-        print(f"outlive: {error}", file=sys.stderr)
+        say(f"outlive: {error}")
         return 2
     except OutliveError as error:
-        print(f"outlive: {error}", file=sys.stderr)
+        say(f"outlive: {error}")
         return 1
     except BrokenPipeError:
         # Whoever read our output has seen enough: as any program then, die of SIGPIPE.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _forget_output()
         return 128 + 13
+    except OSError as error:
+        _forget_output()
+        say(f"outlive: {error.strerror or error}")
+        return 1
     except KeyboardInterrupt:
         return 128 + 2
+    return code
+
+
+def _make_streams_lenient() -> None:
+    """Let a title that the terminal's encoding lacks be printed with question marks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _forget_output() -> None:
+    """Keep the interpreter from trying once more, at its end, what failed."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _main(arguments: list[str]) -> int:

@@ -19,18 +19,17 @@ _EXAMPLES = """There are no runs yet. Three ways to make one:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `outlive` alone."""
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    parser.add_argument("--version", action="store_true", help="print the version")
     add_store(parser)
 
 
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("outlive")
-
-
 def act(arguments: argparse.Namespace) -> int:
-    """Print the runs, or examples."""
+    """Print the runs, or examples, or the version."""
+    if arguments.version:
+        from importlib.metadata import version
+
+        print(f"outlive {version('outlive')}")
+        return 0
     store = store_of(arguments)
     records = store.records()
     if records:

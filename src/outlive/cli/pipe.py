@@ -27,6 +27,6 @@ def act(arguments: argparse.Namespace) -> int:
         arguments,
         title="standard input",
         command=None,
-        console=TerminalConsole(None),
+        console=TerminalConsole(),
         begin=lambda: StreamSource(0),
     )

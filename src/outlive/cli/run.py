@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..entries import End, State
@@ -12,7 +14,7 @@ from ..errors import ConfigError
 from ..settings import PORT
 from ..sources.command import CommandSource
 from .arguments import add_labels, add_linger, add_server, add_store, parse_seconds
-from .console import TerminalConsole, keyboard_of, window_size
+from .console import TerminalConsole, has_terminal, in_background, window_size
 from .live import show_live
 
 __all__ = ["act", "add_arguments"]
@@ -32,37 +34,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", metavar="SECONDS", type=parse_seconds, help="end the command after so long"
     )
     parser.add_argument("--cwd", metavar="DIR", help="where the command runs (default: here)")
-    parser.add_argument("command", metavar="COMMAND", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def act(arguments: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     if arguments.cwd is not None and not Path(arguments.cwd).is_dir():
         raise ConfigError(f"--cwd: there is no directory {arguments.cwd}")
-    keyboard = None if arguments.pipe else keyboard_of()
-    console = TerminalConsole(keyboard)
+    command = arguments.command[arguments.command[:1] == ["--"] :]
+    if not command:
+        raise ConfigError("nothing to run: outlive run [options] -- COMMAND …")
+    console = TerminalConsole(0 if has_terminal() and not arguments.pipe else None)
     return show_live(
         arguments,
-        title=shlex.join(arguments.command),
-        command=arguments.command,
+        title=shlex.join(command),
+        command=command,
         console=console,
-        begin=lambda: _begin(arguments, console),
+        begin=lambda: _begin(command, arguments, console),
         timeout=arguments.timeout,
     )
 
 
-def _begin(arguments: argparse.Namespace, console: TerminalConsole) -> CommandSource | End:
+def _begin(
+    command: Sequence[str], arguments: argparse.Namespace, console: TerminalConsole
+) -> CommandSource | End:
     """Start the command, or tell why it cannot be (exit codes as of a POSIX shell)."""
     try:
         console.command = CommandSource(
-            arguments.command,
+            command,
             terminal=None if arguments.pipe else window_size(),
-            keyboard=console.keyboard is not None,
+            keyboard=console.keyboard,
+            # A command in a session of its own is not stopped when it reads in the background.
+            stdin=subprocess.DEVNULL if in_background() else None,
             cwd=arguments.cwd,
         )
     except (FileNotFoundError, NotADirectoryError):
-        return End(State.FAILED, 127, None, f"command not found: {arguments.command[0]}")
+        return End(State.FAILED, 127, None, f"command not found: {command[0]}")
     except (OSError, ValueError) as error:
         why = (os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)).lower()
-        return End(State.FAILED, 126, None, f"cannot run {arguments.command[0]}: {why}")
+        return End(State.FAILED, 126, None, f"cannot run {command[0]}: {why}")
     return console.command

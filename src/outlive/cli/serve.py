@@ -37,5 +37,5 @@ def act(arguments: argparse.Namespace) -> int:
     finally:
         if withdraw is not None:
             withdraw()
-        server.stop(drain=False)
+        server.stop(enough)
     return 0

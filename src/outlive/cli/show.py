@@ -9,7 +9,7 @@ import time
 
 from ..entries import RunRecord
 from .arguments import add_run_name, add_store, duration_of, find_run, render_duration, render_end
-from .list_runs import printable
+from .console import printable
 
 __all__ = ["act", "add_arguments"]
 

@@ -2,6 +2,7 @@
 
 from .base import Format
 from .entries import EntriesFormat
+from .html import HtmlFormat
 from .ndjson import NdjsonFormat
 from .sse import SseFormat
 from .text import TextFormat
@@ -14,4 +15,5 @@ FORMATS: dict[str, type[Format]] = {
     "sse": SseFormat,
     "ndjson": NdjsonFormat,
     "entries": EntriesFormat,
+    "html": HtmlFormat,
 }

@@ -7,9 +7,9 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from ..entries import TEXT_KINDS, Cursor, Entry, Kind, Position, RunRecord, render_time
+from ..entries import TEXT_KINDS, Cursor, Entry, Gap, Kind, Position, RunRecord, render_time
 
-__all__ = ["Format", "describe", "describe_start", "encode_json"]
+__all__ = ["Format", "describe", "describe_start", "encode_json", "render_gap"]
 
 
 class Format(ABC):
@@ -17,7 +17,9 @@ class Format(ABC):
 
     media_type: ClassVar[str]
     #: Sent when nothing else was for a while; empty where the format has no room for it.
-    heartbeat: ClassVar[bytes] = b""
+    heartbeat: bytes = b""
+    #: The seconds of that while; None leaves them to the viewer.
+    silence: float | None = None
     #: Whether the client reconnects by itself, with the cursor it got last, until told to stop.
     reconnects: ClassVar[bool] = False
 
@@ -31,6 +33,10 @@ class Format(ABC):
     @abstractmethod
     def encode(self, entry: Entry) -> bytes:
         """Write one entry, or keep what cannot be written before more is there."""
+
+    def beat(self) -> bytes:
+        """Write what tells that a silent run is still there, where it can be told now."""
+        return self.heartbeat
 
     def partial(self) -> bytes:
         """Write what is there of an unfinished line, where that is new and the format has it."""
@@ -79,4 +85,18 @@ def describe(entry: Entry, cursor: str) -> dict[str, Any]:
 
 def encode_json(value: object) -> bytes:
     """Write JSON in one line of ASCII, so that no client has a reason to split it."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _JSON.encode(value).encode()
+
+
+# With options, `json.dumps` makes an encoder for each value, which costs more than to encode it.
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
+
+def render_gap(gap: Gap) -> str:
+    """Say in one line what is missing."""
+    counts = [
+        f"{count:,} {name if count != 1 else name[:-1]}"
+        for count, name in ((gap.lines, "lines"), (gap.bytes, "bytes"))
+        if count
+    ]
+    return f"[outlive: {', '.join(counts) or 'something'} missing here: {gap.reason}]"

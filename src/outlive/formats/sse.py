@@ -10,7 +10,7 @@ from .base import Format, describe, describe_start, encode_json
 __all__ = ["SseFormat"]
 
 #: A longer line is sent in pieces; the clients buffer a whole event.
-LINE_LIMIT = 1024 * 1024 - 4
+LINE_LIMIT = 1024 * 1024 - 8
 
 
 class SseFormat(Format):
@@ -87,21 +87,27 @@ class SseFormat(Format):
         first = text.find(b"\n")
         split = b""
         if (first if first >= 0 else len(text)) > LINE_LIMIT:
-            size = _character_start(text, LINE_LIMIT)
+            # A cursor cannot lead back into an entry before: the cut comes behind what was kept.
+            size = _character_start(text, max(LINE_LIMIT, len(before)))
+            if size == len(text) and incomplete_suffix(text):
+                self._pending, self._pending_is_new = text, True
+                return b""
             split = self._line(text[:size], Position(entry.offset, begin + size, entry.line))
             text, begin = text[size:], begin + size
         whole, newline, self._pending = text.rpartition(b"\n")
         self._pending_is_new = bool(self._pending_size)
         if not newline:
             return split
-        return split + self._encode_lines(whole.split(b"\n"), begin, entry)
+        return split + self._encode_lines(whole, begin, entry)
 
-    def _encode_lines(self, lines: list[bytes], begin: int, entry: Entry) -> bytes:
-        """Write whole lines; the hot path: one format operation for all of them."""
+    def _encode_lines(self, text: bytes, begin: int, entry: Entry) -> bytes:
+        """Write whole lines; the hot path: each look and each operation for all of them."""
+        lines = text.split(b"\n")
         places = list(accumulate((len(line) + 1 for line in lines), initial=begin))[1:]
-        if any(b"\r" in line for line in lines):
+        if b"\r" in text:
             lines = [line.rstrip(b"\r").replace(b"\r", b"\ndata: ") for line in lines]
-        lines = _all_readable(lines)
+        if not _is_readable(text):
+            lines = [_readable(line) for line in lines]
         last = b""
         if not self._pending_size:
             # Behind the last line stands the next entry: its cursor says so.
@@ -117,26 +123,22 @@ class SseFormat(Format):
         return b"data: %b\nid: %b\n\n" % (text, self.cursor(position).encode())
 
 
-def _readable(line: bytes) -> bytes:
+def _readable(text: bytes) -> bytes:
     """Replace what is not UTF-8: a stream of events is nothing else."""
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return line.decode(errors="replace").encode()
-    return line
+    return text if _is_readable(text) else text.decode(errors="replace").encode()
 
 
-def _all_readable(lines: list[bytes]) -> list[bytes]:
+def _is_readable(text: bytes) -> bool:
     try:
-        b"\n".join(lines).decode()
+        text.decode()
     except UnicodeDecodeError:
-        return [_readable(line) for line in lines]
-    return lines
+        return False
+    return True
 
 
 def _character_start(text: bytes, place: int) -> int:
-    """Move a place forward, by at most three bytes, to where a UTF-8 character begins."""
-    for forward in range(4):
-        if place + forward >= len(text) or text[place + forward] & 0xC0 != 0x80:
-            return min(place + forward, len(text))
+    """Move a place forward, by at most three bytes, to where no UTF-8 character is cut."""
+    stop = min(place + 3, len(text))
+    while place < stop and text[place] & 0xC0 == 0x80:  # RFC 3629, section 3: it continues one
+        place += 1
     return place

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from ..entries import TEXT_KINDS, Entry, Gap, Kind
-from .base import Format
+from ..errors import FormatError
+from .base import Format, render_gap
 
-__all__ = ["TextFormat", "render_gap"]
+__all__ = ["TextFormat"]
 
 
 class TextFormat(Format):
-    """The bytes of `out`, `err` and `log`; nothing added, but a gap is a line in brackets."""
+    """The bytes of `out`, `err` and `log`; nothing added, but a gap is a line in brackets.
+
+    `mark` is what breaks a silence: after how many seconds, and with what text. It is never put
+    into a line: while one is unfinished there is none, so that who takes the marks out of the
+    text has the output.
+    """
 
     media_type = "text/plain; charset=utf-8"
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, mark: tuple[float, str] | None = None) -> None:
         super().__init__(run)
         self._open = False
+        if mark is not None:
+            seconds, text = mark
+            if not seconds > 0:
+                raise FormatError(f"a mark for silence needs more than 0 seconds, not {seconds}")
+            self.silence, self.heartbeat = seconds, text.encode()
+
+    def beat(self) -> bytes:
+        return b"" if self._open else self.heartbeat
 
     def encode(self, entry: Entry) -> bytes:
         if entry.kind in TEXT_KINDS:
@@ -27,13 +41,3 @@ class TextFormat(Format):
             self._open = False
             return newline + render_gap(Gap.of(entry)).encode() + b"\n"
         return b""
-
-
-def render_gap(gap: Gap) -> str:
-    """Say in one line what is missing."""
-    counts = [
-        f"{count:,} {name if count != 1 else name[:-1]}"
-        for count, name in ((gap.lines, "lines"), (gap.bytes, "bytes"))
-        if count
-    ]
-    return f"[outlive: {', '.join(counts) or 'something'} missing here: {gap.reason}]"

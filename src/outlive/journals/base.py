@@ -130,11 +130,15 @@ class Journal(ABC):
         entry = self.last_where(_line_of, line - 1)
         if entry is None:
             return BEGINNING
-        if entry.line + entry.newlines < line:
+        if entry.kind is Kind.END:
             return self.locate_end()
-        if entry.kind not in TEXT_KINDS:
+        if entry.line + entry.newlines < line:
+            # It is not there yet, or the next entry is behind a gap.
             return entry.after
-        return Position(entry.offset, _after_newline(entry.text, line - entry.line), line)
+        if entry.kind in TEXT_KINDS and entry.payload:
+            return Position(entry.offset, _after_newline(entry.text, line - entry.line), line)
+        # It is missing, or its beginning is: whoever asks for it is told so.
+        return Position(entry.offset, 0, entry.line)
 
     def locate_tail(self, lines: int) -> Position:
         """Find where the last `lines` lines begin; an unfinished last line is one of them."""
@@ -146,6 +150,8 @@ class Journal(ABC):
     def locate_time(self, time: int) -> Position:
         """Find the first entry that is not older than `time`."""
         entry = self.last_where(_time_of, time - 1)
+        if entry is not None and entry.kind is Kind.END:
+            return self.locate_end()
         return BEGINNING if entry is None else entry.after
 
     def locate_end(self) -> Position:
@@ -184,7 +190,7 @@ class JournalWriter(ABC):
         """Add an entry, acknowledged on return: it survives the death of this process.
 
         Text longer than 256 KiB becomes several entries. Where the entry cannot be stored, the
-        work is not disturbed: a gap will tell what is missing.
+        work is not disturbed: a gap will tell what is missing. Raises RunFinished after the `end`.
         """
 
     @abstractmethod
@@ -208,89 +214,91 @@ class Reader:
         self.ended = False
         self._offset = position.offset
         self._broken = ""
-        self._cut = False
+        # Bytes of a line without beginning that were left out and not yet told of.
+        self._skipped = 0
         # From anywhere but the beginning, only the line number is known for sure.
         self._tail = Tail() if position == BEGINNING else None
 
     def read(self, size: int = READ_SIZE) -> list[Entry]:
         """Get the next entries, about `size` bytes of them; none where there is nothing new."""
-        if self.ended:
-            return []
-        scan = self.journal.scan(self._offset, size)
-        self._broken = self._broken or scan.broken
-        self._offset = scan.offset
         found: list[Entry] = []
-        for entry in scan.entries:
-            self._admit(entry, found)
+        while not found and not self.ended:
+            scan = self.journal.scan(self._offset, size)
+            self._broken = self._broken or scan.broken
+            self._offset = scan.offset
+            for entry in scan.entries:
+                self._admit(entry, found)
+            if not scan.entries:
+                break
         return found
 
     def _admit(self, entry: Entry, found: list[Entry]) -> None:
-        whole = entry
+        """Give out an entry, and before it what is missing.
+
+        A line whose beginning is missing is missing as a whole, and counted as soon as that is
+        known: its rest would look like a line that nobody wrote.
+        """
         gap = self._missing_before(entry)
-        seen = self.position.offset == entry.offset and min(self.position.byte, entry.text_size)
-        if seen:
-            entry = entry.from_byte(seen, self.position.line)
-        elif (self._cut or (gap and gap.bytes != 0)) and entry.kind in TEXT_KINDS:
-            gap, entry = _without_fragment(gap, entry)
-        if gap:
-            found.append(_gap_entry(gap, entry))
-        self._cut = entry.kind not in TEXT_KINDS and bool(
-            self._cut or (gap and gap.bytes != 0) or (entry.kind is Kind.GAP and entry.text_size)
-        )
-        self._broken = ""
-        self._tail = (self._tail or Tail()).move(whole)
-        self.position = entry.after
+        after = entry.after
+        if self.position.offset == entry.offset and self.position.byte and _has_text(entry):
+            entry = entry.from_byte(min(self.position.byte, entry.text_size))
+        cut = entry.line < self.position.line or bool(gap and gap.bytes != 0 and entry.opens)
+        if cut and _has_text(entry):
+            size = entry.text.find(b"\n") + 1 or entry.text_size
+            self._skipped += size
+            entry = entry.from_byte(size)
+        told = entry.line + (cut and entry.opens)
+        given = entry.text_size > 0 or entry.kind not in TEXT_KINDS
+        if gap or (self._skipped and (given or not entry.opens)):
+            found.append(self._tell(gap or Gap(0, 0, 0, "its line is cut"), entry, told))
+        self.position = Position(after.offset, 0, max(after.line, told))
+        if entry.kind is Kind.GAP:
+            entry = self._with_cut_line(entry, told)
         self.ended = entry.kind is Kind.END
-        if not seen or entry.text_size:
-            found.append(entry)
+        if given:
+            found.append(entry if self.position == after else entry._replace(after=self.position))
 
     def _missing_before(self, entry: Entry) -> Gap | None:
-        reason = self._broken or "damaged"
-        tail = self._tail
+        reason, self._broken = self._broken, ""
+        tail, self._tail = self._tail, (self._tail or Tail()).move(entry)
         if tail is None:
-            return (
-                Gap(None, None, entry.line - self.position.line, reason) if self._broken else None
-            )
+            return Gap(None, None, 0, reason) if reason else None
         if (tail.sequence, tail.text) == (entry.sequence, entry.text_before):
             return None
-        return Gap(
-            entry.sequence - tail.sequence,
-            entry.text_before - tail.text,
-            entry.line - tail.line,
-            reason,
+        missing = entry.sequence - tail.sequence, entry.text_before - tail.text
+        return Gap(*missing, 0, reason or "damaged")
+
+    def _tell(self, gap: Gap, following: Entry, told: int) -> Entry:
+        """Make the entry that tells of a gap: all lines before line `told` are dealt with."""
+        line = self.position.line
+        size = None if gap.bytes is None else gap.bytes + self._skipped
+        gap = gap._replace(bytes=size, lines=max(0, told - line))
+        self._skipped = 0
+        return following._replace(
+            kind=Kind.GAP,
+            payload=gap.encode(),
+            line=line,
+            text_before=following.text_before - (size or 0),
+            newlines=gap.lines or 0,
+            text_size=size or 0,
+            after=Position(following.offset, following.skip, told),
+            skip=0,
         )
 
-
-def _without_fragment(gap: Gap | None, entry: Entry) -> tuple[Gap | None, Entry]:
-    """Move the rest of a line whose beginning is missing into the gap before it.
-
-    Shown, it would look like a line that nobody wrote. A line longer than an entry is shown.
-    """
-    if not entry.opens:
-        return gap, entry
-    size = entry.text.find(b"\n") + 1
-    if not size:
-        return gap, entry
-    gap = gap or Gap(0, 0, 0, "its line is cut")
-    missing = Gap(
-        gap.entries,
-        None if gap.bytes is None else gap.bytes + size,
-        None if gap.lines is None else gap.lines + 1,
-        gap.reason,
-    )
-    return missing, entry.from_byte(size, entry.line + 1)
+    def _with_cut_line(self, entry: Entry, told: int) -> Entry:
+        """Count the line that a stored gap leaves without beginning among its lines."""
+        gap = Gap.of(entry)
+        if gap.lines is None:
+            return entry
+        cut = entry.text_size > 0 and entry.leaves_open
+        line = max(entry.after.line + cut, told)
+        self.position = self.position._replace(line=line)
+        payload = gap._replace(lines=line - told).encode()
+        return entry._replace(payload=payload, line=told, newlines=line - told)
 
 
-def _gap_entry(gap: Gap, following: Entry) -> Entry:
-    """Make the entry that tells of a gap, in front of the one that follows it."""
-    return following._replace(
-        kind=Kind.GAP,
-        payload=gap.encode(),
-        newlines=gap.lines or 0,
-        text_size=gap.bytes or 0,
-        after=Position(following.offset, following.skip, following.line),
-        skip=0,
-    )
+def _has_text(entry: Entry) -> bool:
+    return entry.kind in TEXT_KINDS and entry.text_size > 0
 
 
 def split_text(kind: Kind, payload: bytes) -> Iterator[bytes]:
@@ -299,9 +307,10 @@ def split_text(kind: Kind, payload: bytes) -> Iterator[bytes]:
         yield payload
         return
     head = payload[: payload.index(b"\n") + 1] if kind is Kind.LOG else b""
+    room = max(ENTRY_SIZE - len(head), ENTRY_SIZE // 2)
     start = len(head)
     while start < len(payload):
-        stop = _character_end(payload, start + ENTRY_SIZE - len(head))
+        stop = _character_end(payload, start + room)
         yield head + payload[start:stop]
         start = stop
 

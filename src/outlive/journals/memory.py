@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
 
 from ..entries import End, Entry, Kind, Position, RunRecord
+from ..errors import RunFinished
 from .base import READ_SIZE, Journal, JournalWriter, Scan, Tail, number, split_text
 
 __all__ = ["MemoryJournal", "MemoryWriter"]
@@ -59,13 +61,20 @@ class MemoryJournal(Journal):
             return self._entries[place - 1] if place else None
 
     def request_cancel(self) -> None:
+        if self._end is not None:
+            raise RunFinished(self.run)
         self._cancel = True
         for callback in list(self._cancel_callbacks):
             callback()
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
         self._cancel_callbacks.append(callback)
-        return lambda: self._cancel_callbacks.remove(callback)
+
+        def stop() -> None:
+            with contextlib.suppress(ValueError):
+                self._cancel_callbacks.remove(callback)
+
+        return stop
 
     def cancel_requested(self) -> bool:
         return self._cancel
@@ -73,6 +82,8 @@ class MemoryJournal(Journal):
     def add(self, kind: Kind, payload: bytes, origin: int) -> None:
         """Append one entry and drop the oldest ones that no longer fit."""
         with self._lock:
+            if self._end is not None:
+                raise RunFinished(self.run)
             offset = self._removed + len(self._entries)
             entry = number(self._tail, kind, payload, origin, offset)
             entry = entry._replace(after=Position(offset + 1, 0, entry.line + entry.newlines))

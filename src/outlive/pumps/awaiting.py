@@ -70,3 +70,5 @@ async def _send(data: bytes, send: Callable[[bytes | memoryview], Awaitable[None
     view = memoryview(data)
     for place in range(0, len(view), SEND_SIZE):
         await send(view[place : place + SEND_SIZE])
+        # To hear that the client is gone: a send to a lost connection waits for nothing.
+        await asyncio.sleep(0)

@@ -7,7 +7,11 @@ from abc import ABC, abstractmethod
 
 from ..entries import End, Kind
 
-__all__ = ["DescriptorSource"]
+__all__ = ["KERNEL_BUFFER", "DescriptorSource"]
+
+#: The most that the kernel holds of an output. Asked of it for pipes (fcntl(2), F_SETPIPE_SZ):
+#: fewer, larger reads of a flood. Terminals hold less.
+KERNEL_BUFFER = 1024 * 1024
 
 
 class DescriptorSource(ABC):

@@ -14,23 +14,21 @@ from collections.abc import Mapping, Sequence
 
 from .. import platforms
 from ..entries import End, Kind, State
-from .base import DescriptorSource
+from .base import KERNEL_BUFFER, DescriptorSource
 
 __all__ = ["CommandSource", "WindowSize"]
 
 #: Lines and columns of a terminal.
 WindowSize = tuple[int, int]
 
-#: Asked of the kernel for pipes (fcntl(2), F_SETPIPE_SZ): fewer, larger reads of a flood.
-_PIPE_SIZE = 1024 * 1024
-
 
 class CommandSource(DescriptorSource):
     """Runs an argument list, never a shell string, in a session of its own.
 
     With a pseudo-terminal every program writes line by line and draws its bars; its output is
-    not processed, so that what is read is what was written. `keyboard` makes the terminal the
-    command's input, too; otherwise the input of this process is.
+    not processed, so that what is read is what was written. A `keyboard` is the terminal that
+    keys come from: its modes are taken over, and the pseudo-terminal is the command's input, too.
+    Otherwise that is `stdin`, by default the input of this process.
     """
 
     def __init__(
@@ -38,26 +36,35 @@ class CommandSource(DescriptorSource):
         argv: Sequence[str],
         *,
         terminal: WindowSize | None,
-        keyboard: bool = False,
+        keyboard: int | None = None,
+        stdin: int | None = None,
         cwd: str | None = None,
     ) -> None:
         self.outputs = {}
         self._terminal: int | None = None
+        self._is_gone = False
         self._hung_up = False
         environment = dict(os.environ)
         if terminal is None:
-            self._start_with_pipes(argv, cwd, environment)
+            self._start_with_pipes(argv, cwd, environment, stdin)
         else:
-            self._start_with_terminal(argv, cwd, environment, terminal, keyboard=keyboard)
+            self._start_with_terminal(
+                argv, cwd, environment, size=terminal, keyboard=keyboard, stdin=stdin
+            )
         self._group = self._process.pid
         self.over_fd = platforms.exit_descriptor(self._process.pid)
 
     def _start_with_pipes(
-        self, argv: Sequence[str], cwd: str | None, environment: Mapping[str, str]
+        self,
+        argv: Sequence[str],
+        cwd: str | None,
+        environment: Mapping[str, str],
+        stdin: int | None,
     ) -> None:
         self._process = subprocess.Popen(
             argv,
             cwd=cwd,
+            stdin=stdin,
             # Python programs keep 8 KiB back otherwise; others need the terminal for that.
             env={"PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
@@ -70,7 +77,7 @@ class CommandSource(DescriptorSource):
                 fd = os.dup(stream.fileno())
                 stream.close()
                 with contextlib.suppress(OSError, AttributeError):
-                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, KERNEL_BUFFER)
                 self.outputs[fd] = kind
 
     def _start_with_terminal(
@@ -78,20 +85,21 @@ class CommandSource(DescriptorSource):
         argv: Sequence[str],
         cwd: str | None,
         environment: Mapping[str, str],
-        size: WindowSize,
         *,
-        keyboard: bool,
+        size: WindowSize,
+        keyboard: int | None,
+        stdin: int | None,
     ) -> None:
         master, slave = pty.openpty()
         try:
-            _set_raw_output(slave)
+            _set_modes(slave, like=slave if keyboard is None else keyboard)
             _set_size(master, size)
             self._process = subprocess.Popen(
                 argv,
                 cwd=cwd,
                 # Without a terminal of our own, nothing told the command what this one can do.
                 env={"TERM": "xterm-256color", **environment},
-                stdin=slave if keyboard else None,
+                stdin=stdin if keyboard is None else slave,
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
@@ -99,13 +107,14 @@ class CommandSource(DescriptorSource):
             )
         except BaseException:
             os.close(master)
-            raise
-        finally:
             os.close(slave)
+            raise
         os.set_blocking(master, False)
         self.outputs[master] = Kind.OUT
         self._terminal = master
-        self.input_fd = master if keyboard else None
+        # Kept open: the end of the last other one would hang up on a command that goes on without.
+        self._slave = slave
+        self.input_fd = None if keyboard is None else master
 
     def resize(self, size: WindowSize) -> None:
         """Tell the command that its terminal has another size."""
@@ -121,18 +130,16 @@ class CommandSource(DescriptorSource):
         return False
 
     def send_signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._group, number)
+        # Once nothing was left of the group, its number may be another one's.
+        if not self._is_gone:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, number)
+                # What is stopped would not notice.
+                os.killpg(self._group, signal.SIGCONT)
 
     def is_alive(self) -> bool:
-        self._process.poll()
-        try:
-            os.killpg(self._group, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        self._is_gone = self._is_gone or not platforms.group_is_alive(self._group)
+        return not self._is_gone
 
     def hang_up(self) -> None:
         # A closed pipe says it all. To a terminal's program, the signal is sent that it would have
@@ -141,12 +148,14 @@ class CommandSource(DescriptorSource):
             self._hung_up = True
             self.send_signal(signal.SIGPIPE)
         else:
-            self.close()
+            for fd in [fd for fd, kind in self.outputs.items() if kind is Kind.OUT]:
+                self.close_output(fd)
 
     def close_output(self, fd: int) -> None:
         super().close_output(fd)
         if fd == self._terminal:
             self._terminal = self.input_fd = None
+            os.close(self._slave)
         os.close(fd)
 
     def close(self) -> None:
@@ -176,9 +185,12 @@ def _take_terminal() -> None:
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
 
 
-def _set_raw_output(fd: int) -> None:
-    """Let bytes pass as written. OPOST itself stays: a program that clears it wants more."""
-    attributes = termios.tcgetattr(fd)
+def _set_modes(fd: int, *, like: int) -> None:
+    """Take a terminal's modes over, but let bytes pass as written.
+
+    OPOST itself stays: a program that clears it wants more.
+    """
+    attributes = termios.tcgetattr(like)
     attributes[1] = termios.OPOST
     termios.tcsetattr(fd, termios.TCSANOW, attributes)
 

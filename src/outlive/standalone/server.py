@@ -29,6 +29,8 @@ STALL_SECONDS = 2.0
 GOODBYE_SECONDS = 1.0
 #: Between two looks while the last viewers are served.
 _TICK = 0.02
+#: How long a viewer may be out of reach before its connection is given up.
+PEER_MILLISECONDS = 120_000
 
 
 def is_loopback(host: str) -> bool:
@@ -57,6 +59,8 @@ class Server:
         self._http: HttpServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
+        self._start_lock = threading.Lock()
+        self._abandoned = False
         self._thread = threading.Thread(target=self._work, name="outlive-server", daemon=True)
 
     def show_only(self, run: str) -> None:
@@ -81,44 +85,57 @@ class Server:
     async def _main(self, server: HttpServer) -> None:
         self._http = server
         self._loop = asyncio.get_running_loop()
-        self._started.set()
+        with self._start_lock:
+            if self._abandoned:
+                return
+            self._started.set()
         # Signals stay with the main thread: outside it, uvicorn takes none.
         await server.serve(sockets=[self._socket])
+        # Those who did not take the last bytes of an answer in time.
+        for protocol in list(server.server_state.connections):
+            protocol.transport.abort()
 
-    def stop(self, *, drain: bool) -> None:
-        """End all streams and stop; with `drain`, viewers first receive what there is."""
-        if not self._started.is_set() and not _has_visitors(self._socket):
-            self._socket.close()
-            return
+    def stop(self, enough: threading.Event) -> None:
+        """End all streams and stop, once; until `enough`, viewers first receive what there is."""
+        with self._start_lock:
+            # Short work is over before its server is there: nobody waits for that.
+            if not self._started.is_set() and not _has_visitors(self._socket):
+                self._abandoned = True
+                self._socket.close()
+                return
         self._started.wait()
         if self._loop is not None:
-            asyncio.run_coroutine_threadsafe(self._finish(drain=drain), self._loop)
-            self._thread.join()
+            finishing = asyncio.run_coroutine_threadsafe(self._finish(enough), self._loop)
+            if finishing.result():
+                self._thread.join()
 
-    async def _finish(self, *, drain: bool) -> None:
-        if drain:
-            await self._drain()
+    async def _finish(self, enough: threading.Event) -> bool:
+        """Let the server end by itself; tells whether somebody is connected to wait for."""
+        await self._drain(enough)
         self._application.close()
-        if self._http is not None:
-            self._http.should_exit = True
+        if self._http is None:
+            return False
+        self._http.should_exit = True
+        return bool(self._http.server_state.connections)
 
-    async def _drain(self) -> None:
+    async def _drain(self, enough: threading.Event) -> None:
         """Let viewers receive the end, and the clients that reconnect hear that it was one."""
-        visitors = 0.0
+        visitors, began = 0.0, monotonic()
         # One task alone waits here, twice a run: not worth an event at each send.
-        while visitors < 2 * _TICK or self._application.streams:
+        while (visitors < 2 * _TICK or self._application.streams) and not enough.is_set():
             # One who connected just before the end may not be accepted yet.
             visitors = 0.0 if _has_visitors(self._socket) else visitors + _TICK
             for task, sent_at in list(self._application.streams.items()):
-                if monotonic() - sent_at > STALL_SECONDS:
+                if monotonic() - max(sent_at, began) > STALL_SECONDS:
                     task.cancel()
             await asyncio.sleep(_TICK)
         deadline = monotonic() + GOODBYE_SECONDS
-        while self._application.awaited > 0 and monotonic() < deadline:
+        while self._application.awaited > 0 and monotonic() < deadline and not enough.is_set():
             await asyncio.sleep(_TICK)
 
     def _goodbye(self) -> None:
-        self._application.awaited -= 1
+        # One who reloads is sent away more often than once.
+        self._application.awaited = max(0, self._application.awaited - 1)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -126,15 +143,27 @@ def _listen(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
+        with contextlib.ExitStack() as undo:
+            undo.callback(listener.close)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _notice_lost_peers(listener)
+            listener.bind(address)
+            listener.listen(2048)
+            undo.pop_all()
     except OSError as error:
         why = error.strerror or str(error)
         raise ConfigError(
             f"cannot listen on {host} port {port}: {why.lower()} (--port 0 takes any free port)"
         ) from None
     return listener
+
+
+def _notice_lost_peers(listener: socket.socket) -> None:
+    """Have the kernel end connections whose peer is gone without a word; they inherit this."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    with contextlib.suppress(OSError, AttributeError):
+        # tcp(7): so long may what was sent, a heartbeat for example, stay unacknowledged.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PEER_MILLISECONDS)
 
 
 def _has_visitors(listener: socket.socket) -> bool:

@@ -58,6 +58,21 @@ class DeadlineProtocol(H11Protocol):
             self._look.cancel()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            super().send_400_response(msg)
+            return
+        # Garbage behind a good request: there is no place for a second answer in the first.
+        self.cycle.disconnected = True
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            super().shutdown()
+            return
+        # Cut short, its stream has ended before; a client that takes nothing holds up nobody.
+        self.transport.abort()
+
     def _look_again(self) -> None:
         is_idle = self.cycle is None or self.cycle.response_complete
         if is_idle and self._seen is self.cycle:

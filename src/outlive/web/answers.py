@@ -38,12 +38,17 @@ _ASSETS = {
 _SAFE = (
     ("Cache-Control", "no-store, no-transform"),
     ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
+    ("Referrer-Policy", "same-origin"),
 )
 _STREAM = (*_SAFE, ("X-Accel-Buffering", "no"), ("Vary", "Accept"))
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+#: For a page that needs no script, and whose text is somebody's output.
+_STILL_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
 _PAGE = (
     *_SAFE,
@@ -151,7 +156,7 @@ def _run(request: Request, site: Site, run: str) -> Response:
 
 def _negotiate(request: Request) -> str:
     types = {form.media_type.partition(";")[0]: name for name, form in FORMATS.items()}
-    # Two formats are of one type: `sse` is what an EventSource asks for.
+    # Formats of one type: `sse` is what an EventSource asks for, and a browser runs scripts.
     types |= {"text/event-stream": "sse", _HTML: "page", _JSON: "json"}
     chosen = best_match(request.headers.get("accept", ""), list(types))
     return types[chosen] if chosen else ""
@@ -166,14 +171,23 @@ def _stream(request: Request, site: Site, form: Format) -> Response:
         furthest = _furthest(journal)
         if position.offset > furthest:
             raise CursorExpired(str(origin.cursor))
-        if form.reconnects and journal.end() is not None and position.offset == furthest:
-            # Only this answer makes an EventSource stop (WHATWG HTML, section 9.2.3).
-            site.on_goodbye()
-            return Response(status=HTTPStatus.NO_CONTENT, headers=_SAFE)
+        if journal.end() is not None and position.offset == furthest:
+            return _nothing_more(site, form)
     opening = form.open(journal.start(), position, resumed=origin.cursor is not None)
-    headers = (("Content-Type", form.media_type), *_STREAM)
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", form.media_type), *_STREAM)
+    if form.media_type.startswith(_HTML):
+        headers = (*headers, ("Content-Security-Policy", _STILL_POLICY))
     stream = Stream(Viewer(form, opening, monotonic()), Reader(journal, position))
     return Response(status=200, headers=headers, body=stream)
+
+
+def _nothing_more(site: Site, form: Format) -> Response:
+    """Answer who has everything of a run that has ended."""
+    if not form.reconnects:
+        return Response(status=200, headers=(("Content-Type", form.media_type), *_STREAM))
+    # Only this answer makes an EventSource stop (WHATWG HTML, section 9.2.3).
+    site.on_goodbye()
+    return Response(status=HTTPStatus.NO_CONTENT, headers=_SAFE)
 
 
 def _furthest(journal: Journal) -> int:

@@ -44,27 +44,35 @@ class DiskJournal(Journal):
         folder = root / f".{record.id}"
         folder.mkdir(0o700)
         journal = cls(root / record.id)
-        try:
+        start = record.encode()
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
             lock = lock_folder(folder)
-            make_reserve(folder)
-            writer = DiskWriter(journal, folder, lock, record.encode())
+            undo.callback(os.close, lock)
+            make_reserve(folder, start)
+            writer = DiskWriter(journal, folder, lock, start)
             folder.rename(journal.folder)
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            undo.pop_all()
         writer.folder = journal.folder
         journal.writer = writer
         return writer
 
-    def _take_over(self) -> DiskWriter:
-        """Become the writer in place of a dead one: a new segment, behind what is valid."""
+    def _take_over(self) -> DiskWriter | None:
+        """Become the writer in place of a dead one: a new segment, behind what is valid.
+
+        None where the run got its end before the lock was taken.
+        """
+        start = self.start().payload
         lock = lock_folder(self.folder)
         try:
+            if self.end() is not None:
+                os.close(lock)
+                return None
             tail, offset = self.tail()
             last = self._segments[-1]
             rest = last.base + last.size - offset
             writer = DiskWriter(
-                self, self.folder, lock, self.start().payload,
+                self, self.folder, lock, start,
                 number=last.number + 1, base=offset, tail=tail,
             )  # fmt: skip
         except BaseException:
@@ -129,11 +137,11 @@ class DiskJournal(Journal):
                     place = stop
                 elif trouble.needs and segment is last:
                     return Scan([], segment.base + place, broken)
-                elif trouble.needs and place == segment.size:
+                elif trouble.needs and place == segment.limit:
                     break
                 else:
                     broken = "damaged"
-                    found = segment.find(place + 1)
+                    found = segment.find(place + 1, whole=False)
                     if found is None:
                         place = max(place, segment.size - HEADER_SIZE + 1)
                         break
@@ -143,21 +151,34 @@ class DiskJournal(Journal):
     def start(self) -> Entry:
         if self._start is None:
             self._refresh()
-            for segment in self._all():
-                with contextlib.suppress(FileNotFoundError):
-                    entries, _, _ = segment.read(0, 0)
-                    if entries and entries[0].kind is Kind.START:
-                        self._start = entries[0]
-                        break
-            else:
-                raise JournalUnavailable(f"nothing in {self.folder} tells what run {self.run} is")
+            self._start = self._find_start()
         return self._start
 
+    def _find_start(self) -> Entry:
+        for segment in self._segments:
+            with contextlib.suppress(FileNotFoundError):
+                entries, _, _ = segment.read(0, 0)
+                if entries and entries[0].kind is Kind.START:
+                    return entries[0]
+        return self._make_start()
+
+    def _make_start(self) -> Entry:
+        """Tell what little is known of a run whose record is damaged wherever it stood."""
+        for segment in self._segments:
+            with contextlib.suppress(FileNotFoundError):
+                first = segment.find(0)
+                if first is not None:
+                    title = f"{self.run} (its title is damaged)"
+                    record = RunRecord(id=self.run, title=title, started_at=first.time)
+                    return first._replace(kind=Kind.START, payload=record.encode())
+        raise JournalUnavailable(f"nothing in {self.folder} tells what run {self.run} is")
+
     def end(self) -> Entry | None:
-        if self._end is None:
+        if self._end is None or not self._is_stored(self._end):
             last = self._last()
             if last is not None and last.kind is Kind.END:
-                self._end = self._whole(last)
+                # One whose payload is damaged is none.
+                self._end = self._read_at(last) or self._end
         return self._end
 
     def tail(self) -> tuple[Tail, int]:
@@ -187,14 +208,15 @@ class DiskJournal(Journal):
             with contextlib.suppress(FileNotFoundError):
                 entry = segment.last_where(key, limit)
                 if entry is not None and entry.kind is not Kind.START:
-                    return self._whole(entry)
+                    return self._read_at(entry) or entry
         return None
 
-    def _whole(self, entry: Entry) -> Entry:
-        """Read the payload of an entry whose header was found."""
-        segment = self._segments[_place_of(self._segments, entry.offset)]
+    def _read_at(self, entry: Entry) -> Entry | None:
+        """Read the payload of an entry whose header was found; None where it is damaged."""
+        segments = self._segments
+        segment = segments[_place_of(segments, entry.offset)]
         entries, _, _ = segment.read(entry.offset - segment.base, 0)
-        return entries[0] if entries else entry
+        return entries[0] if entries else None
 
     def remove_oldest(self, kept_size: int) -> None:
         """Unlink the oldest segments, whole ones, until `kept_size` bytes or one are left."""
@@ -245,34 +267,32 @@ class DiskJournal(Journal):
     def settle(self) -> None:
         if self.writer is not None or self.end() is not None or self._writer_lives():
             return
-        # It may have written its end between the two looks.
-        self._end = None
-        if self.end() is None and not self._finish_lost():
+        try:
+            writer = self._take_over()
+            if writer is not None:
+                writer.close(_LOST)
+        except (OSError, JournalUnavailable):
+            # Another process may be about to do the same; if none is, nobody can.
+            if self._writer_lives():
+                return
+        if self.end() is None:
             self._end = self._unstored_end()
         self.notify()
 
     def _writer_lives(self) -> bool:
         try:
-            fd = os.open(self.folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except PermissionError:
+            # Reading is enough, and all that a file system mounted read-only allows.
             fd = os.open(self.folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+        except FileNotFoundError:
             return False
+        except OSError as error:
+            raise JournalUnavailable(f"cannot read {self.folder}: {error.strerror}") from None
         try:
             # The lock may live on in a forked child; the process that took it is the witness.
             witness = os.pread(fd, 4096, 0)
             return platforms.is_locked(fd) and _is_alive(witness)
         finally:
             os.close(fd)
-
-    def _finish_lost(self) -> bool:
-        """Take the place of a dead writer and write the `end`; False where that is not ours."""
-        try:
-            writer = self._take_over()
-        except (OSError, JournalUnavailable):
-            return False
-        writer.close(_LOST)
-        return self.end() is not None
 
     def _unstored_end(self) -> Entry:
         tail, offset = self.tail()
@@ -290,7 +310,8 @@ _LOST = End(State.LOST, error="the process that wrote this run is gone")
 def _is_alive(witness: bytes) -> bool:
     try:
         return platforms.is_alive(json.loads(witness))
-    except ValueError:
+    except (ValueError, LookupError, TypeError, AttributeError):
+        # What cannot be read says nothing; the lock was held.
         return True
 
 

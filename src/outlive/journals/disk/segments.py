@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from ...entries import Entry, Kind, Position
+from ...errors import JournalUnavailable
 
 __all__ = ["HEADER_SIZE", "SEGMENT_SIZE", "Segment", "Trouble", "encode_header", "list_segments"]
 
@@ -75,6 +77,7 @@ class Segment:
         self.limit: int | None = None
         self._salt = salt
         self._verified = 0
+        self._opening = threading.Lock()
         self._fd = -1
 
     def __del__(self) -> None:
@@ -89,14 +92,29 @@ class Segment:
         return size if self.limit is None else min(size, self.limit)
 
     def _open(self) -> int:
-        if self._fd < 0:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with self._opening:
+            if self._fd < 0:
+                try:
+                    self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                except FileNotFoundError:
+                    raise
+                except OSError as error:
+                    raise self._unavailable(error) from None
         return self._fd
+
+    def _unavailable(self, error: OSError) -> JournalUnavailable:
+        return JournalUnavailable(f"cannot read {self.path}: {error.strerror}")
 
     def _read(self, place: int, size: int) -> bytes:
         if self.limit is not None:
             size = min(size, self.limit - place)
-        return os.pread(self._open(), size, place) if size > 0 else b""
+        if size <= 0:
+            return b""
+        fd = self._open()
+        try:
+            return os.pread(fd, size, place)
+        except OSError as error:
+            raise self._unavailable(error) from None
 
     def read(self, place: int, size: int) -> tuple[list[Entry], int, Trouble]:
         """Read the entries from `place` on, about `size` bytes; tell why and where it stopped."""
@@ -118,10 +136,9 @@ class Segment:
             stop = at + HEADER_SIZE + size
             if stop > end:
                 return entries, at, Trouble(HEADER_SIZE + size)
-            payload = block[at + HEADER_SIZE : stop]
-            if not self._is_intact(payload, checksum, place + at, place + stop):
+            if not self._is_intact(entry.payload, checksum, place + at, place + stop):
                 return entries, at, _DAMAGED
-            entries.append(entry._replace(payload=payload))
+            entries.append(entry)
             at = stop
         return entries, at, Trouble(HEADER_SIZE)
 
@@ -136,7 +153,10 @@ class Segment:
         return True
 
     def _header(self, block: bytes, at: int, place: int) -> tuple[Entry, int, int] | None:
-        """Read the header at `at` of a block: its entry without payload, size and checksum."""
+        """Read the header at `at` of a block: its entry, the payload's size and checksum.
+
+        Of the payload the entry has what the block has.
+        """
         magic, checksum = _FRONT.unpack_from(block, at)
         if magic != MAGIC:
             return None
@@ -162,7 +182,7 @@ class Segment:
         offset = self.base + place
         entry = Entry(
             _KINDS[kind],
-            b"",
+            block[at + HEADER_SIZE : at + HEADER_SIZE + size],
             origin,
             time,
             monotonic,
@@ -180,9 +200,13 @@ class Segment:
 
     def header_at(self, place: int) -> Entry | None:
         """Read the header at a place, if there is a valid one of an entry that is all there."""
-        block = self._read(place, HEADER_SIZE)
-        header = self._header(block, 0, place) if len(block) == HEADER_SIZE else None
-        if header is None or header[0].after.offset - self.base > self.size:
+        return self._header_in(self._read(place, HEADER_SIZE), 0, place, whole=True)
+
+    def _header_in(self, block: bytes, at: int, place: int, *, whole: bool) -> Entry | None:
+        if len(block) - at < HEADER_SIZE:
+            return None
+        header = self._header(block, at, place)
+        if header is None or (whole and header[0].after.offset - self.base > self.size):
             return None
         return header[0]
 
@@ -191,15 +215,18 @@ class Segment:
         block = self._read(place, HEADER_SIZE)
         return len(block) == HEADER_SIZE and self._header(block, 0, place) is None
 
-    def find(self, place: int, stop: int | None = None) -> Entry | None:
-        """Find the first valid header at or after `place` and before `stop`."""
+    def find(self, place: int, stop: int | None = None, *, whole: bool = True) -> Entry | None:
+        """Find the first valid header at or after `place` and before `stop`.
+
+        With `whole`, of an entry that is all there.
+        """
         stop = self.size if stop is None else stop
         while place < stop:
             block = self._read(place, min(65536, stop - place) + HEADER_SIZE)
             for at in _places_of_magic(block):
                 if place + at >= stop:
                     break
-                entry = self.header_at(place + at)
+                entry = self._header_in(block, at, place + at, whole=whole)
                 if entry is not None:
                     return entry
             place += 65536
@@ -213,7 +240,7 @@ class Segment:
             place = max(0, stop - window)
             block = self._read(place, stop - place + HEADER_SIZE - 1)
             for at in reversed(list(_places_of_magic(block))):
-                entry = self.header_at(place + at)
+                entry = self._header_in(block, at, place + at, whole=True)
                 if entry is not None:
                     return entry
             stop, window = place, 512 * 1024
@@ -221,7 +248,7 @@ class Segment:
 
     def last_where(self, key: Callable[[Entry], int], limit: int) -> Entry | None:
         """Find the last entry whose key is at most `limit`, by bisecting the file."""
-        low, high = self.find(0), self.size
+        low, high = self.header_at(0) or self.find(0), self.size
         if low is None or key(low) > limit:
             return None
         # From 64 KiB on, reading header after header is cheaper than another search.

@@ -14,14 +14,14 @@ from zlib import crc32
 
 from ... import platforms
 from ...entries import End, Entry, Gap, Kind
-from ...errors import JournalUnavailable
+from ...errors import JournalUnavailable, RunFinished
 from ..base import JournalWriter, Tail, number, split_text
 from .segments import HEADER_SIZE, SEGMENT_SIZE, encode_header, segment_name
 
 if TYPE_CHECKING:
     from .reading import DiskJournal
 
-__all__ = ["LOCK", "DiskWriter", "lock_folder"]
+__all__ = ["LOCK", "DiskWriter", "lock_folder", "make_reserve"]
 
 LOCK = "lock"
 RESERVE = "reserve"
@@ -37,23 +37,24 @@ def lock_folder(folder: Path) -> int:
 
     Raises JournalUnavailable where another process holds it.
     """
-    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    if not platforms.take_lock(fd):
-        os.close(fd)
-        raise JournalUnavailable(f"{folder.name} is being written by another process")
+    # Made before, so that the lock is held without its witness for as short as can be.
     witness = json.dumps(platforms.describe_process(os.getpid())).encode()
-    # Padded: the file is shorter than its last writer's witness for no moment.
-    os.pwrite(fd, witness.ljust(512), 0)
+    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, fd)
+        if not platforms.take_lock(fd):
+            raise JournalUnavailable(f"{folder.name} is being written by another process")
+        # Padded: the file is shorter than its last writer's witness for no moment.
+        os.pwrite(fd, witness.ljust(512), 0)
+        undo.pop_all()
     return fd
 
 
-def make_reserve(folder: Path) -> None:
-    """Occupy the space that the `end` will need."""
+def make_reserve(folder: Path, start: bytes) -> None:
+    """Occupy the space that the `end` will need, in a segment that opens with `start`."""
     fd = os.open(folder / RESERVE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, bytes(_RESERVE_SIZE))
-    finally:
-        os.close(fd)
+    with os.fdopen(fd, "wb") as file:
+        file.write(bytes(_RESERVE_SIZE + len(start)))
 
 
 class DiskWriter(JournalWriter):
@@ -78,6 +79,10 @@ class DiskWriter(JournalWriter):
         self._unsynced: list[int] = []
         self._missing = Gap(0, 0, 0, "")
         self._missing_leaves_open = False
+        #: What was written last may be torn: the next entry needs a new segment.
+        self._torn = False
+        self._closed = False
+        self._trouble: OSError | None = None
         self._retry_at = 0.0
         self._mutex = threading.Lock()
         self._sync_mutex = threading.Lock()
@@ -91,23 +96,40 @@ class DiskWriter(JournalWriter):
 
     def append(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
         with self._mutex:
-            if self._lock_fd < 0:
-                raise JournalUnavailable(f"run {self.journal.run} is not written by this process")
+            self._check()
             for part in split_text(kind, payload):
                 self._append(kind, part, origin)
+            trouble, self._trouble = self._trouble, None
         self.journal.notify()
+        if trouble is not None:
+            # Without the mutex: whoever is told may write to this run.
+            self.on_trouble(trouble)
+
+    def _check(self) -> None:
+        if self._closed:
+            raise RunFinished(self.journal.run)
+        if self._lock_fd < 0:
+            raise JournalUnavailable(f"run {self.journal.run} is not written by this process")
 
     def _append(self, kind: Kind, payload: bytes, origin: int) -> None:
         try:
-            if self._missing.entries:
-                self._resume()
+            self._store(kind, payload, origin)
+        except OSError as error:
+            self._miss(kind, payload, error)
+
+    def _store(self, kind: Kind, payload: bytes, origin: int) -> None:
+        if self._torn:
+            self._resume()
+        try:
             if self._size + HEADER_SIZE + len(payload) > SEGMENT_SIZE and self._size:
                 self._open_segment()
             entry = number(self._tail, kind, payload, origin, self._base + self._size)
             self._write(entry)
-            self._tail = self._tail.move(entry)
-        except OSError as error:
-            self._miss(kind, payload, error)
+        except OSError:
+            self._torn = True
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            raise
+        self._tail = self._tail.move(entry)
 
     def _write(self, entry: Entry) -> None:
         header = encode_header(entry, self._salt, self._size, self._number)
@@ -120,18 +142,19 @@ class DiskWriter(JournalWriter):
 
     def _open_segment(self) -> None:
         """Begin a new segment; its name tells how far the one before is valid."""
-        path = self.folder / segment_name(self._number + 1, self._base + self._size)
+        # A number is used once, also where this fails: readers know a segment by it.
+        self._number += 1
+        path = self.folder / segment_name(self._number, self._base + self._size)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(path, flags, 0o600)
-        before = self._fd, self._number, self._base, self._size
-        self._fd, self._number = fd, self._number + 1
-        self._base, self._size = self._base + self._size, 0
+        before = self._fd, self._base, self._size
+        self._fd, self._base, self._size = fd, self._base + self._size, 0
         try:
             self._write(number(self._tail, Kind.START, self._start, 0, self._base))
         except OSError:
-            self._fd, self._number, self._base, self._size = before
-            path.unlink()
+            self._fd, self._base, self._size = before
             os.close(fd)
+            path.unlink()
             raise
         if before[0] >= 0:
             self._unsynced.append(before[0])
@@ -144,7 +167,7 @@ class DiskWriter(JournalWriter):
         entry = number(tail, kind, payload, 0, 0)
         entries, size, lines, _ = self._missing
         if not entries:
-            self.on_trouble(error)
+            self._trouble = error
         self._missing = Gap(
             (entries or 0) + 1,
             (size or 0) + entry.text_size,
@@ -152,18 +175,20 @@ class DiskWriter(JournalWriter):
             (error.strerror or "write failed").lower(),
         )
         self._missing_leaves_open = entry.leaves_open
-        self._retry_at = time.monotonic() + _RETRY_SECONDS
 
     def _resume(self) -> None:
         """Write again after a failure: a new segment, and in it first what is missing."""
         if time.monotonic() < self._retry_at:
             raise OSError(0, self._missing.reason)
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
         self._open_segment()
-        gap = number(self._tail, Kind.GAP, self._missing.encode(), 0, self._base + self._size)
-        gap = gap._replace(leaves_open=self._missing_leaves_open)
-        self._write(gap)
-        self._tail = self._tail.move(gap)
-        self._missing = Gap(0, 0, 0, "")
+        if self._missing.entries:
+            gap = number(self._tail, Kind.GAP, self._missing.encode(), 0, self._base + self._size)
+            gap = gap._replace(leaves_open=self._missing_leaves_open)
+            self._write(gap)
+            self._tail = self._tail.move(gap)
+            self._missing = Gap(0, 0, 0, "")
+        self._torn = False
 
     def sync(self) -> None:
         with self._sync_mutex:
@@ -178,22 +203,30 @@ class DiskWriter(JournalWriter):
                     os.close(fd)
 
     def close(self, end: End) -> None:
-        self._retry_at = 0.0
-        self.append(Kind.END, end.encode())
-        if self._missing.entries:
-            # The space of the reserve is what the end needs now.
-            (self.folder / RESERVE).unlink(missing_ok=True)
-            self._missing = self._missing._replace(entries=(self._missing.entries or 0) - 1)
+        with self._mutex:
+            self._check()
+            self._closed = True
             self._retry_at = 0.0
-            self.append(Kind.END, end.encode())
+            try:
+                self._store(Kind.END, end.encode(), 0)
+            except OSError:
+                # The space of the reserve is what the end needs now.
+                self._remove_reserve()
+                self._retry_at = 0.0
+                self._append(Kind.END, end.encode(), 0)
+        self.journal.notify()
         self.sync()
         self.release()
 
     def release(self) -> None:
-        """Let go of the journal without an end."""
+        """Let go of the journal without a further entry."""
+        self._remove_reserve()
+        with self._mutex:
+            self.forget()
+
+    def _remove_reserve(self) -> None:
         with contextlib.suppress(OSError):
             (self.folder / RESERVE).unlink(missing_ok=True)
-        self.forget()
 
     def forget(self) -> None:
         """Close what a forked child inherited; its parent goes on writing and keeps the lock."""

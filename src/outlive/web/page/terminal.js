@@ -152,7 +152,10 @@ export class Terminal {
     const line = this.#at(this.row);
     if (this.parser.graphics) text = text.replace(/[`-~]/g, (c) => GRAPHICS[c] ?? c);
     if (line.size === 0) line.tag = this.tag;
-    if (this.col === 0 && line.size === 0 && !line.cells) this.col = END;
+    if (this.col === 0 && line.size === 0) {
+      line.cells = null;
+      this.col = END;
+    }
     if (this.col === END) this.#grow(line, text);
     else this.#overwrite(line, text);
   }
@@ -294,6 +297,7 @@ export class Terminal {
       case 11: case 12: return this.#feed();
       case 13: this.col = 0; return;
       case 8: return this.#moveTo(this.#column() - 1);
+      case 9: return this.#print("\t");
       case 27: this.#enter(ESCAPE); return;
       case 0: case 7: case 14: case 15: return;
       default: this.#print(code < 32 ? String.fromCharCode(0x2400 + code) : code === 127 ? "␡" : "\ufffd");
@@ -311,7 +315,10 @@ export class Terminal {
     if (code === 27) this.#enter(ESCAPE);
     else if (code === 24 || code === 26) this.#enter(GROUND);
     else if (code < 32) this.#control(code);      // terminals obey these in the middle of a sequence
-    else if (parser.state === ESCAPE) this.#escape(char);
+    else if (code > 0x7e) {                        // no sequence has these: show them
+      this.#enter(GROUND);
+      return at;
+    } else if (parser.state === ESCAPE) this.#escape(char);
     else if (parser.state === CHARSET) {
       if (parser.held === "(") parser.graphics = char === "0";
       this.#enter(GROUND);
@@ -319,9 +326,6 @@ export class Terminal {
       const { held, state } = parser;
       this.#enter(GROUND);
       if (state === CONTROL) this.#command(char, held);
-    } else if (code > 0x7e) {                      // no sequence has these: show them
-      this.#enter(GROUND);
-      return at;
     } else if (parser.held.length < CONTROL_CAP) parser.held += char;
     else if (parser.count++ === 0) parser.state = SKIP;
     else if (parser.count > STRING_CAP) this.#abandon();
@@ -426,8 +430,9 @@ export class Terminal {
   #restore() {
     if (!this.saved) return;
     this.parser.style = this.saved.style;
-    this.col = 0;
-    this.#goTo(this.saved.row, this.saved.col);
+    this.#goTo(this.saved.row, 0);
+    const { length } = this.#cells(this.#at(this.row)).chars;
+    this.col = Math.min(this.saved.col, Math.max(MAX_COLUMN, length));
   }
 
   #clear(line) {

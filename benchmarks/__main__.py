@@ -1,0 +1,58 @@
+"""`python -m benchmarks [NAME…]`: measure, and print one table; exits with 1 for a missed target."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from .floods import measure_pipe, measure_terminal
+from .lab import Lab, open_lab
+from .latency import measure_latency
+from .measuring import Row, render
+from .replay import measure_replay
+from .resumption import measure_resumption
+from .startup import measure_startup
+
+_MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
+    "pipe": measure_pipe,
+    "terminal": measure_terminal,
+    "resume": measure_resumption,
+    "latency": measure_latency,
+    "startup": measure_startup,
+    "replay": measure_replay,
+}
+
+
+def main() -> int:
+    """Take the measurements that were named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", metavar="NAME", nargs="*", help=", ".join(_MEASUREMENTS))
+    names = parser.parse_args().names or list(_MEASUREMENTS)
+    if unknown := set(names) - set(_MEASUREMENTS):
+        parser.error(f"not a measurement: {', '.join(sorted(unknown))}")
+    # A signal is an exception, so that folders and processes go in any case.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    rows: list[Row] = []
+    began = time.monotonic()
+    with open_lab() as lab:
+        for name in names:
+            print(f"measuring: {name}", file=sys.stderr, flush=True)
+            rows += _MEASUREMENTS[name](lab)
+        helpers = lab.language
+    print(render(rows))
+    load = os.getloadavg()[0]
+    print(
+        f"\n{platform.machine()}, {os.cpu_count()} CPUs, load {load:.1f}, {platform.system()} "
+        f"{platform.release()}, Python {platform.python_version()}, helpers in {helpers}, "
+        f"{time.monotonic() - began:.0f} s"
+    )
+    return int(any(row.verdict == "MISSED" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""A page that needs no JavaScript."""
+
+from .pages import HtmlFormat
+
+__all__ = ["HtmlFormat"]

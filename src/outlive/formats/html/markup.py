@@ -1,0 +1,105 @@
+"""Styled lines as HTML: text escaped, colours and attributes as classes of the style sheet.
+
+Since inline styles are forbidden to the page, an exact colour is the classes of its three
+channels, each with sixteen levels: `rgb xrf xg8 xb0` is `#ff8800`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from html import escape
+from itertools import groupby
+
+from ...terminal import PLAIN, Flag, Line, Span, Style
+from ...terminal.styles import Color
+
+__all__ = ["render_line"]
+
+_FLAGS = (
+    (Flag.BOLD, "b"),
+    (Flag.DIM, "d"),
+    (Flag.ITALIC, "i"),
+    (Flag.UNDERLINE, "u"),
+    (Flag.STRIKE, "s"),
+    (Flag.HIDDEN, "h"),
+)
+#: From here on black can be read on a colour better than white.
+_LIGHT = 140
+
+
+def render_line(line: Line, size: int) -> str:
+    """Write a line without its end; where the markup would be longer than `size`, its bare text."""
+    html = _render_spans(line.spans, size)
+    if html is None:
+        html = escape("".join(span.text for span in line.spans), quote=False)
+    return html + (_render_cut(line.cut) if line.cut else "")
+
+
+def _render_spans(spans: list[Span], size: int) -> str | None:
+    """Write spans, those of one link in one element, as long as they are not too much."""
+    parts: list[str] = []
+    for link, linked in groupby(spans, lambda span: span.style.link):
+        inner = [_render_span(text, style) for text, style in linked]
+        if link is not None:
+            parts.append(f'<a href="{escape(link)}" rel="noopener noreferrer" target="_blank">')
+            inner.append("</a>")
+        parts += inner
+        size -= sum(map(len, inner)) + (len(link) if link else 0)
+        if size < 0:
+            return None
+    return "".join(parts)
+
+
+def _render_span(text: str, style: Style) -> str:
+    classes = _classes(style)
+    text = escape(text, quote=False)
+    return f'<span class="{classes}">{text}</span>' if classes else text
+
+
+def _render_cut(count: int) -> str:
+    more = f"{count:,} more character{'s' if count != 1 else ''}"
+    return (
+        f'<span class="cut">… {more} of this line: see the <a href="?format=text">plain text</a>'
+        "</span>"
+    )
+
+
+@lru_cache(maxsize=1024)
+def _classes(style: Style) -> str:
+    """Name the classes of a style."""
+    if style == PLAIN:
+        return ""
+    fg, bg, flags, _ = style
+    classes = [name for flag, name in _FLAGS if flags & flag]
+    if flags & Flag.INVERSE and bg is None:
+        classes.append("inverse")
+    elif flags & Flag.INVERSE:
+        fg, bg = bg, "ink" if fg is None else fg
+    if bg is not None:
+        classes += ["on", *_background(bg)]
+    if isinstance(fg, int):
+        classes.append(f"f{fg}")
+    elif fg is not None:
+        classes += ["rgb", *_channels("x", fg)]
+    elif isinstance(bg, str) and bg != "ink":
+        classes.append("black" if _is_light(bg) else "white")
+    return " ".join(classes)
+
+
+def _background(color: Color) -> list[str]:
+    if isinstance(color, str) and color != "ink":
+        return ["paint", *_channels("y", color)]
+    return [f"g{color}"]
+
+
+def _channels(prefix: str, color: str) -> list[str]:
+    """Name the classes of an exact colour's red, green and blue."""
+    values = (int(color[place : place + 2], 16) for place in (1, 3, 5))
+    return [
+        f"{prefix}{name}{round(value / 17):x}" for name, value in zip("rgb", values, strict=True)
+    ]
+
+
+def _is_light(color: str) -> bool:
+    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
+    return red * 0.299 + green * 0.587 + blue * 0.114 > _LIGHT

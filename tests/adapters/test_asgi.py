@@ -1,0 +1,226 @@
+"""The ASGI application, driven as a server drives it."""
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from outlive.adapters.asgi import Application
+from tests.web.sites import BROWSER, ENDED, LIVING, Client, make_client
+
+
+class Exchange:
+    """One request to an application, and what it sends."""
+
+    def __init__(self, client: Client, path: str, **more: Any) -> None:
+        path, _, query = path.partition("?")
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "root_path": "",
+            "query_string": query.encode(),
+            "headers": [],
+            **more,
+        }
+        self.application = Application(client.site)
+        self.sent: list[MutableMapping[str, Any]] = []
+        self.news = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.asked = False
+        self.task = asyncio.ensure_future(self.application(self.scope, self.receive, self.send))
+
+    async def receive(self) -> dict[str, Any]:
+        """Give the request's empty body, and then the news that the client has gone."""
+        if not self.asked:
+            self.asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Take a message."""
+        self.sent.append(message)
+        self.news.set()
+
+    @property
+    def body(self) -> bytes:
+        """What was sent of the body."""
+        return b"".join(message["body"] for message in self.sent[1:])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the body was ended properly."""
+        return len(self.sent) > 1 and not self.sent[-1].get("more_body", False)
+
+    async def until(self, text: bytes) -> None:
+        """Wait for a part of the body."""
+        async with asyncio.timeout(30):
+            while text not in self.body:
+                self.news.clear()
+                await self.news.wait()
+
+    async def over(self) -> None:
+        """Wait until the application returns."""
+        async with asyncio.timeout(30):
+            await asyncio.wait({self.task})
+
+
+def watchers(client: Client) -> int:
+    """Count who watches the living run."""
+    return len(client.site.store.journal(LIVING)._watchers)
+
+
+def test_a_short_answer_is_one_message():
+    """Head and whole body."""
+
+    async def main() -> None:
+        exchange = Exchange(make_client(), f"/runs/{LIVING}?format=json")
+        await exchange.over()
+        start, body = exchange.sent
+        assert (start["type"], start["status"]) == ("http.response.start", 200)
+        assert (b"Content-Length", b"%d" % len(body["body"])) in start["headers"]
+        assert exchange.is_complete
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", [f"/deep/runs/{ENDED}", f"/runs/{ENDED}"])
+def test_the_prefix_is_taken_off(path):
+    """Whether or not a server leaves it in the path."""
+
+    async def main() -> None:
+        exchange = Exchange(make_client(), path, root_path="/deep")
+        await exchange.over()
+        assert exchange.body == b"one\ntwo\n"
+
+    asyncio.run(main())
+
+
+def test_headers_are_known_by_their_names_in_lower_case():
+    """Of one that comes twice, the first counts."""
+
+    async def main() -> None:
+        headers = [(b"Accept", BROWSER.encode()), (b"accept", b"application/json")]
+        exchange = Exchange(make_client(), f"/runs/{ENDED}", headers=headers)
+        await exchange.over()
+        assert b"<html" in exchange.body
+
+    asyncio.run(main())
+
+
+def test_a_stream_goes_on_until_the_end_of_the_run():
+    """Each line is sent when it is written; the last message says that it is the last."""
+
+    async def main() -> None:
+        client = make_client()
+        exchange = Exchange(client, f"/runs/{LIVING}?format=text")
+        await exchange.until(b"two\n")
+        client.write(LIVING, b"three\n")
+        await exchange.until(b"three\n")
+        assert not exchange.is_complete
+        client.close(LIVING)
+        await exchange.over()
+        assert exchange.is_complete
+        assert exchange.body == b"one\ntwo\nthree\n"
+        assert exchange.application.streams == {}
+
+    asyncio.run(main())
+
+
+def test_a_client_that_leaves_ends_its_pump():
+    """Nothing of it stays: no task, no watcher."""
+
+    async def main() -> None:
+        client = make_client()
+        exchange = Exchange(client, f"/runs/{LIVING}?format=sse")
+        await exchange.until(b"two")
+        assert watchers(client) == 1
+        exchange.gone.set()
+        await exchange.over()
+        assert not exchange.is_complete
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert watchers(client) == 0
+
+    asyncio.run(main())
+
+
+def test_a_server_that_gives_up_ends_the_pump():
+    """It cancels the request."""
+
+    async def main() -> None:
+        client = make_client()
+        exchange = Exchange(client, f"/runs/{LIVING}?format=sse")
+        await exchange.until(b"two")
+        exchange.task.cancel()
+        await exchange.over()
+        await asyncio.sleep(0)
+        assert watchers(client) == 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_close_cuts_all_streams():
+    """Without the message that would make them look complete."""
+
+    async def main() -> None:
+        exchange = Exchange(make_client(), f"/runs/{LIVING}?format=text")
+        await exchange.until(b"two")
+        exchange.application.close()
+        await exchange.over()
+        assert not exchange.is_complete
+
+    asyncio.run(main())
+
+
+def test_head_sends_no_body_and_watches_nothing():
+    """It is over at once."""
+
+    async def main() -> None:
+        client = make_client()
+        exchange = Exchange(client, f"/runs/{LIVING}?format=sse", method="HEAD")
+        await exchange.over()
+        assert exchange.sent[0]["status"] == 200
+        assert exchange.body == b""
+        assert exchange.is_complete
+        assert watchers(client) == 0
+
+    asyncio.run(main())
+
+
+def test_a_mistake_of_ours_cuts_the_stream_and_is_reported(caplog, monkeypatch):
+    """The client sees that something is missing, whoever runs this sees what went wrong."""
+
+    async def main() -> None:
+        client = make_client()
+        exchange = Exchange(client, f"/runs/{LIVING}?format=text")
+        await exchange.until(b"two")
+
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(client.site.store.journal(LIVING), "scan", fail)
+        client.write(LIVING, b"three\n")
+        await exchange.over()
+        assert not exchange.is_complete
+
+    with caplog.at_level(logging.ERROR, "outlive"):
+        asyncio.run(main())
+    assert "a stream was cut short" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["lifespan", "websocket"])
+def test_what_is_no_http_is_left_alone(kind):
+    """A server then goes on without."""
+
+    async def main() -> None:
+        exchange = Exchange(make_client(), "/", type=kind)
+        await exchange.over()
+        assert exchange.sent == []
+        assert exchange.task.exception() is None
+
+    asyncio.run(main())

@@ -1,0 +1,187 @@
+"""A run as its own process has it."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from outlive import runs
+from outlive.entries import End, Kind, State
+from outlive.errors import RunFinished
+from outlive.journals.base import Reader
+from outlive.journals.disk import DiskWriter
+from outlive.runs import Run, create_run
+from outlive.stores import DirectoryStore, MemoryStore, Store
+from tests.helpers import eventually
+from tests.journals.model import count_calls
+
+DONE = End(State.SUCCEEDED, exit_code=0)
+
+
+@pytest.fixture(params=["memory", "directory"])
+def store(request, tmp_path) -> Store:
+    """Make a store of each kind."""
+    return MemoryStore() if request.param == "memory" else DirectoryStore(tmp_path)
+
+
+def test_a_run_is_in_its_store_with_all_that_is_known(store):
+    """Who looks finds the run as it was created, running; and once it ended, how."""
+    run = create_run(
+        store, title="Büro\x1b[31m", labels={"a": "b"}, command=["ls", "-l"], owner="me"
+    )
+    record = store.record(run.id)
+    assert (record.title, record.labels, record.command) == (
+        "Büro\x1b[31m",
+        {"a": "b"},
+        ["ls", "-l"],
+    )
+    assert record.owner == "me"
+    assert record.process["pid"] == os.getpid()
+    assert run.state == record.end.state == State.RUNNING
+    run.write(Kind.OUT, b"x\n")
+    run.end(DONE)
+    ended = store.record(run.id)
+    assert ended.end == run.record.end == DONE
+    assert run.state == ended.end.state
+    assert run.record.ended_at is not None
+
+
+def test_ids_are_long_and_differ(store):
+    """Ids cannot be guessed."""
+    created = [create_run(store, title="") for _ in range(20)]
+    assert len({run.id for run in created}) == 20
+    assert all(len(run.id) == 20 for run in created)
+    for run in created:
+        run.end(DONE)
+
+
+def test_what_is_written_is_read(store):
+    """Text goes to the run's journal, until its end and not later."""
+    run = create_run(store, title="")
+    run.write(Kind.OUT, b"out\n")
+    run.write(Kind.ERR, b"err\n", 3)
+    run.end(DONE)
+    with pytest.raises(RunFinished):
+        run.write(Kind.OUT, b"late\n")
+    found = [(entry.kind, entry.text, entry.origin) for entry in Reader(run.journal).read()[:-1]]
+    assert found == [(Kind.OUT, b"out\n", 0), (Kind.ERR, b"err\n", 3)]
+
+
+def test_a_request_to_cancel_is_heard(store):
+    """Whoever asked, before or while the run waits for it, is heard; not after it stopped."""
+    run = create_run(store, title="")
+    calls, callback = count_calls()
+    stop = run.on_cancel(callback)
+    assert not calls
+    store.journal(run.id).request_cancel()
+    eventually(lambda: calls)
+    stop()
+    later, callback = count_calls()
+    run.on_cancel(callback)()
+    assert later
+    run.end(DONE)
+
+
+def test_what_was_written_is_synced_now_and_then(tmp_path, monkeypatch):
+    """In the background, from the first write to the end, what is there is made durable."""
+    monkeypatch.setattr(runs, "SYNC_SECONDS", 0.01)
+    run = create_run(DirectoryStore(tmp_path), title="")
+    before = {thread.name for thread in threading.enumerate()}
+    assert run._syncer is None, before
+    synced, real = [], os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_size)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    run.write(Kind.OUT, b"x\n")
+    eventually(lambda: len(synced) >= 2)
+    run.end(DONE)
+    size = run.journal.tail()[1]
+    assert size in synced, "the end itself is synced before the run is let go"
+    wait_for_syncer(run)
+
+
+def wait_for_syncer(run: Run) -> None:
+    """Wait until the thread that syncs has ended."""
+    thread = run._syncer
+    assert thread is not None
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_letting_go_while_it_is_synced_disturbs_nothing(tmp_path, monkeypatch):
+    """Descriptors are closed by nobody while another thread is about to sync them."""
+    run = create_run(DirectoryStore(tmp_path), title="")
+    writer = run._writer
+    assert isinstance(writer, DiskWriter)
+    run.write(Kind.OUT, b"x\n")
+    syncing, errors, real = threading.Event(), [], os.dup
+
+    def dup(fd: int) -> int:
+        syncing.set()
+        deadline = time.monotonic() + 0.3
+        while writer._fd >= 0 and time.monotonic() < deadline:
+            threading.Event().wait(0.001)
+        return real(fd)
+
+    def sync() -> None:
+        try:
+            writer.sync()
+        except OSError as error:
+            errors.append(error)
+
+    monkeypatch.setattr(os, "dup", dup)
+    thread = threading.Thread(target=sync)
+    thread.start()
+    assert syncing.wait(30)
+    writer.release()
+    thread.join()
+    assert not errors
+
+
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from outlive.entries import End, Kind, State
+from outlive.runs import Run, create_run
+from outlive.stores import DirectoryStore
+run = create_run(DirectoryStore(Path(sys.argv[1])), title="")
+run.write(Kind.OUT, b"x\\n")
+print(run.id, flush=True)
+"""
+
+
+def test_a_run_that_its_process_forgets_is_lost(tmp_path):
+    """A process that ends without ending its run leaves it lost, with what it wrote."""
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, check=True, timeout=60
+    )
+    store = DirectoryStore(tmp_path)
+    assert result.stderr == b""
+    record = store.record(result.stdout.decode().strip())
+    assert record.end.state is State.LOST
+    assert record.end.error == "the process that wrote this run is gone"
+    assert record.end.exit_code is None
+
+
+def test_trouble_is_told(tmp_path, monkeypatch):
+    """When entries begin to be lost, who asked for it is told, once."""
+    troubles: list[OSError] = []
+    run = create_run(DirectoryStore(tmp_path), title="", on_trouble=troubles.append)
+
+    def writev(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "writev", writev)
+        for _ in range(10):
+            run.write(Kind.OUT, b"x\n")
+    assert [error.errno for error in troubles] == [28]
+    run.end(DONE)
+    kinds = [entry.kind for entry in Reader(run.journal).read()]
+    assert kinds == [Kind.GAP, Kind.END]

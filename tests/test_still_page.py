@@ -1,0 +1,113 @@
+"""The page without JavaScript, in a real browser, while commands run."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from tests.programs import Outlive
+from tests.test_page import ARGUMENTS, HOSTILE, PATIENCE, program_of_browser
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def outlive(tmp_path: Path) -> Iterator[Outlive]:
+    """Provide the program, with an empty store."""
+    program = Outlive(tmp_path / "store")
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="module")
+def still() -> Iterator[Page]:
+    """Open a small window of a browser that runs no scripts."""
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program_of_browser(), args=ARGUMENTS, timeout=120_000
+        )
+        context = browser.new_context(
+            java_script_enabled=False, viewport={"width": 640, "height": 400}
+        )
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        yield page
+        browser.close()
+
+
+def show(page: Page, url: str) -> Locator:
+    """Open the page of a run, as `<noscript>` leads to it, and find its output."""
+    page.goto(url)  # the page proper, which exchanges the token for a cookie
+    page.get_by_role("link", name="a page without").click(no_wait_after=True)
+    return page.locator("pre#log")
+
+
+class Typed:
+    """A command that writes what it is given."""
+
+    def __init__(self, outlive: Outlive) -> None:
+        options = ("--title", "typed", "--linger", "600")
+        self.process = outlive.start("run", *options, "--", "cat", stdin=subprocess.PIPE)
+        self.url = outlive.url_of(self.process)
+
+    def write(self, text: str) -> None:
+        """Write at once."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def end(self) -> None:
+        """End well."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+
+def test_a_bar_is_one_bar_while_the_document_still_comes(outlive, still):
+    """What can be seen is what a terminal shows, at every moment, and how it ended."""
+    command = Typed(outlive)
+    command.write("begun\n")
+    log = show(still, command.url)
+    for percent in (10, 20, 30):
+        command.write(f"\r{percent}%|####|")
+        expect(log).to_have_text(f"begun {percent}%|####|", use_inner_text=True)
+    expect(still.locator("header .running")).to_be_visible()
+    command.write("\r\x1b[Kdone\n")
+    expect(log).to_have_text("begun done", use_inner_text=True)
+    command.end()
+    expect(still.locator("#end")).to_contain_text("succeeded")
+    expect(still.locator("header .running")).to_be_hidden()
+    expect(log).to_have_text("begun done", use_inner_text=True)
+
+
+def test_the_end_stays_in_view_unless_the_reader_scrolls_up(outlive, still):
+    """Without a script: the page is built from its end."""
+    command = Typed(outlive)
+    log = show(still, command.url)
+    command.write("".join(f"line {number}\n" for number in range(2000)))
+    command.write("\x1b[1mnow\x1b[0m\n")
+    expect(log.get_by_text("now", exact=True)).to_be_in_viewport()
+    still.mouse.move(300, 300)
+    still.mouse.wheel(0, -4000)
+    expect(log.get_by_text("now", exact=True)).not_to_be_in_viewport()
+    command.write("\x1b[1mlater\x1b[0m\n")
+    expect(log.get_by_text("later", exact=True)).to_be_attached()
+    expect(log.get_by_text("later", exact=True)).not_to_be_in_viewport()
+    command.end()
+
+
+def test_hostile_output_is_text_without_a_script_to_say_so(outlive, still):
+    """Tags, comments and links change nothing but what is read."""
+    command = Typed(outlive)
+    command.write("".join(f"{line}\n" for line in HOSTILE))
+    command.write(
+        "\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\n</span></pre>\x1b[1mlast\x1b[0m"
+    )
+    command.end()
+    log = show(still, command.url)
+    expect(still.locator("#end")).to_contain_text("succeeded")
+    assert (log.text_content() or "").splitlines() == [*HOSTILE, "link", "</span></pre>last"]
+    assert log.locator("a, script, img").count() == 0
+    assert still.title() == "typed"
