@@ -21,7 +21,7 @@ from .journals.base import Journal, JournalWriter
 from .journals.disk import DiskJournal
 from .journals.memory import MemoryJournal, MemoryWriter
 
-__all__ = ["DirectoryStore", "MemoryStore", "Store", "open_store"]
+__all__ = ["DirectoryStore", "MemoryStore", "Store", "is_store", "open_store"]
 
 #: Of the layout of a directory; a store with a higher number is refused.
 FORMAT = 1
@@ -233,14 +233,21 @@ class DirectoryStore(Store):
         return None
 
 
+def is_store(url: str) -> bool:
+    """Tell whether there is anything where a URL says that a store is."""
+    return url == "memory:" or _directory(url).exists()
+
+
 def open_store(url: str) -> Store:
     """Open the store that a URL or a directory names, and make it where there is none."""
-    if url == "memory:":
-        return MemoryStore()
+    return MemoryStore() if url == "memory:" else DirectoryStore(_directory(url))
+
+
+def _directory(url: str) -> Path:
     scheme, separator, _ = url.partition("://")
     if separator and scheme != "file":
         raise ConfigError(f"no store is named like {url!r}: give a directory, or memory:")
-    return DirectoryStore(Path(url.removeprefix("file://")).expanduser().absolute())
+    return Path(url.removeprefix("file://")).expanduser().absolute()
 
 
 def _make_folder(path: Path) -> None:

@@ -58,6 +58,8 @@ def parse_origin(query: Mapping[str, str], last_event_id: str = "") -> Origin:
         return Origin(name, parse_time(text.replace(" ", "+")))
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise FormatError(f"{name} must be a number, not {text[:40]!r}")
+    if name == "line" and not int(text):
+        raise FormatError("lines are counted from 1")
     return Origin(name, int(text))
 
 

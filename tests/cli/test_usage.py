@@ -65,7 +65,7 @@ def call(*arguments):
         ("list", "--store", "redis://localhost"),
         ("list", "--store", "/dev/null"),
         ("list", "--store", "redis://a\nb\x1b[2J"),
-        ("list", "--store", "/dev/null/store"),
+        ("run", "--store", "/dev/null/store", "--", "true"),
         ("run", "--store", "/dev/null", "--", "true"),
         ("run", "--store", "/proc/store", "--", "true"),
     ],
@@ -159,9 +159,19 @@ def test_a_store_may_be_named_before_the_subcommand_or_after_it(place, tmp_path,
     """--store means the same in both places."""
     other = str(tmp_path / "other")
     arguments = ["--store", other, "list"] if place == "before" else ["list", "--store", other]
+    call("run", "--store", other, "--", "true")
     assert call(*arguments) == 0
-    assert (tmp_path / "other" / "store.json").exists()
+    assert capfd.readouterr().out.endswith("true\n")
     assert not (tmp_path / "store").exists()
+
+
+def test_looking_at_a_store_that_is_not_there_makes_none(tmp_path, capfd):
+    """It says so on stderr, for it may be a slip of the pen, and lists nothing."""
+    assert call("list", "--json", "--store", str(tmp_path / "other")) == 0
+    output = capfd.readouterr()
+    assert output.out == "[]\n"
+    assert "no store at" in output.err
+    assert not (tmp_path / "other").exists()
 
 
 def test_no_home_directory_is_needed_where_a_store_is_named(tmp_path, capfd, monkeypatch):

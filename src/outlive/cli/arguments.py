@@ -9,7 +9,8 @@ import signal
 from ..entries import End, RunRecord, State
 from ..errors import ConfigError
 from ..settings import HOST, STORE, Option, default_store
-from ..stores import Store, open_store
+from ..stores import Store, is_store, open_store
+from .console import say
 
 __all__ = [
     "add_labels",
@@ -18,6 +19,7 @@ __all__ = [
     "add_server",
     "add_store",
     "duration_of",
+    "existing_store_of",
     "exit_code",
     "find_run",
     "parse_port",
@@ -40,8 +42,23 @@ def add_store(parser: argparse.ArgumentParser) -> None:
 
 
 def store_of(arguments: argparse.Namespace) -> Store:
-    """Open the store that was asked for."""
-    return open_store(getattr(arguments, "store", "") or STORE.value() or default_store())
+    """Open the store that was asked for; where there is none, make it."""
+    return open_store(_store_name(arguments))
+
+
+def existing_store_of(arguments: argparse.Namespace) -> Store:
+    """Open the store that was asked for, only to look at it: where there is none, make none."""
+    name = _store_name(arguments)
+    if is_store(name):
+        return open_store(name)
+    if hasattr(arguments, "store"):
+        # A slip of the pen would look like a store without runs.
+        say(f"outlive: there is no store at {name} yet")
+    return open_store("memory:")
+
+
+def _store_name(arguments: argparse.Namespace) -> str:
+    return getattr(arguments, "store", "") or STORE.value() or default_store()
 
 
 def add_server(parser: argparse.ArgumentParser, port: Option) -> None:
@@ -115,7 +132,7 @@ def add_run_name(parser: argparse.ArgumentParser) -> None:
 
 def find_run(arguments: argparse.Namespace) -> tuple[Store, str]:
     """Find the run that was named."""
-    store = store_of(arguments)
+    store = existing_store_of(arguments)
     return store, store.find(arguments.run)
 
 

@@ -8,7 +8,14 @@ import time
 
 from ..entries import RunRecord, State
 from ..stores import Store
-from .arguments import add_store, duration_of, render_duration, render_end, short_id, store_of
+from .arguments import (
+    add_store,
+    duration_of,
+    existing_store_of,
+    render_duration,
+    render_end,
+    short_id,
+)
 from .console import printable
 
 __all__ = ["act", "add_arguments", "print_runs"]
@@ -22,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(arguments: argparse.Namespace) -> int:
     """Print the runs."""
-    store = store_of(arguments)
+    store = existing_store_of(arguments)
     records = store.records()
     if arguments.json:
         print(json.dumps([record.as_json() for record in records], indent=2))

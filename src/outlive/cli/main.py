@@ -85,7 +85,12 @@ def _main(arguments: list[str]) -> int:
         subparser.set_defaults(act=module.act)
     overview.add_arguments(parser)
     parser.set_defaults(act=overview.act)
-    code: int = (parsed := parser.parse_args(arguments)).act(parsed)
+    try:
+        parsed = parser.parse_args(arguments)
+    except SystemExit as end:
+        # Of `--help` or of bad usage; what was printed is still to be flushed.
+        return int(end.code or 0)
+    code: int = parsed.act(parsed)
     return code
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import add_store, store_of
+from .arguments import add_store, existing_store_of
 from .list_runs import print_runs
 
 __all__ = ["act", "add_arguments"]
@@ -30,7 +30,7 @@ def act(arguments: argparse.Namespace) -> int:
 
         print(f"outlive {version('outlive')}")
         return 0
-    store = store_of(arguments)
+    store = existing_store_of(arguments)
     records = store.records()
     if records:
         print_runs(store, records)

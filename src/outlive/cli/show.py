@@ -37,7 +37,7 @@ def act(arguments: argparse.Namespace) -> int:
 
 
 def _facts(record: RunRecord, lines: int) -> list[tuple[str, str]]:
-    clock = "%Y-%m-%d %H:%M:%S"
+    clock = "%Y-%m-%d %H:%M:%S %z"
     ended = record.ended_at
     return [
         ("run", record.id),

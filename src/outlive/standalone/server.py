@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import select
 import socket
@@ -151,10 +152,9 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.listen(2048)
             undo.pop_all()
     except OSError as error:
-        why = error.strerror or str(error)
-        raise ConfigError(
-            f"cannot listen on {host} port {port}: {why.lower()} (--port 0 takes any free port)"
-        ) from None
+        hint = " (--port 0 takes any free port)" if error.errno == errno.EADDRINUSE else ""
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(f"cannot listen on {host} port {port}: {why}{hint}") from None
     return listener
 
 

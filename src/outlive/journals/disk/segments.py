@@ -70,6 +70,8 @@ def encode_header(entry: Entry, salt: int, place: int, number: int) -> bytes:
 class Segment:
     """A file of entries. `limit` is where it stops being valid, None while it is the last one."""
 
+    _fd = -1
+
     def __init__(self, path: Path, salt: int, number: int, base: int) -> None:
         self.path = path
         self.number = number
@@ -78,7 +80,6 @@ class Segment:
         self._salt = salt
         self._verified = 0
         self._opening = threading.Lock()
-        self._fd = -1
 
     def __del__(self) -> None:
         if self._fd >= 0:

@@ -33,10 +33,15 @@ export function outcome({ state, exit_code, signal }) {
     ? `exit code ${exit_code}` : "";
 }
 
+// As a POSIX shell would want it, to be copied into one.
+function quote(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}
+
 /** The command, where it says more than the title does. */
 export function commandOf({ title, command }) {
   const bare = (text) => (text ?? "").replace(/['"\\\s]+/g, "");
-  const text = command?.join(" ") ?? "";
+  const text = command?.map(quote).join(" ") ?? "";
   return bare(text) === bare(title) ? "" : text;
 }
 

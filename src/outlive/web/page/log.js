@@ -15,6 +15,7 @@ const TAGS = { err: "standard error", warning: "warning", error: "error" };
 export class Log {
   constructor({ log, top, resume, empty }) {
     Object.assign(this, { log, top, resume, empty });
+    empty.hidden = false; // without JavaScript it would stand there for ever
     this.terminal = new Terminal({ keep: KEEP });
     this.following = true;
     this.frozen = false;
