@@ -22,10 +22,10 @@ from typing import Any
 __all__ = [
     "describe_process",
     "exit_descriptor",
-    "group_is_alive",
     "is_alive",
     "is_locked",
     "network_filesystem",
+    "session_groups",
     "take_lock",
     "watch",
 ]
@@ -122,25 +122,29 @@ def exit_descriptor(pid: int) -> int:
     return reading
 
 
-def group_is_alive(group: int) -> bool:
-    """Tell whether a process group has a member that is more than a zombie."""
+def session_groups(session: int) -> set[int]:
+    """List the process groups of a session with a member that is more than a zombie.
+
+    A shell with job control, or timeout(1), puts what it starts into a group of its own.
+    """
+    stats = [_stat_of(path) for path in Path("/proc").glob("[0-9]*/stat")]
+    if stats:
+        # Orphans stay zombies for ever where process 1 does not reap, as in many containers.
+        return {int(f[2]) for f in stats if f and int(f[3]) == session and f[0] not in (b"Z", b"X")}
     try:
-        os.killpg(group, 0)
+        os.killpg(session, 0)
     except ProcessLookupError:
-        return False
+        return set()
     except PermissionError:
-        return True
-    # Orphans stay zombies for ever where process 1 does not reap, as in many containers.
-    states = [_state_in(path, group) for path in Path("/proc").glob("[0-9]*/stat")]
-    return not states or any(state not in (b"", b"Z", b"X") for state in states)
+        pass
+    return {session}
 
 
-def _state_in(path: Path, group: int) -> bytes:
-    """Get the state of a process of a group (proc(5), stat, fields 3 and 5)."""
+def _stat_of(path: Path) -> list[bytes]:
+    """Get what stands behind a process's name: state, parent, group, session (proc(5), stat)."""
     with contextlib.suppress(OSError):
-        fields = path.read_bytes().rpartition(b")")[2].split()
-        return fields[0] if int(fields[2]) == group else b""
-    return b""
+        return path.read_bytes().rpartition(b")")[2].split()
+    return []
 
 
 def network_filesystem(path: Path) -> str | None:

@@ -169,6 +169,8 @@ class DirectoryStore(Store):
         draft = self.path / f".{name}.{secrets.token_hex(4)}"
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(content())
+            file.flush()
+            os.fsync(file.fileno())
         try:
             # Unlike a rename, a link fails where another process was first.
             os.link(draft, path)
@@ -200,9 +202,14 @@ class DirectoryStore(Store):
 
     def token(self) -> str:
         try:
-            return self._create_once("token", lambda: secrets.token_urlsafe(24)).strip()
-        except OSError as error:
-            raise JournalUnavailable(f"no token in {self.path}: {_reason(error)}") from None
+            token = self._create_once("token", lambda: secrets.token_urlsafe(24)).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = _reason(error) if isinstance(error, OSError) else "it is damaged"
+            raise JournalUnavailable(f"no token in {self.path}: {why}") from None
+        if not token:
+            # Left by a loss of power, it would let everybody in.
+            raise ConfigError(f"the token is empty: remove {self.path / 'token'} for a new one")
+        return token
 
     def register_server(self, url: str) -> Callable[[], None]:
         """Announce a server of all runs of this store; returns how to take that back."""
@@ -247,7 +254,11 @@ def _directory(url: str) -> Path:
     scheme, separator, _ = url.partition("://")
     if separator and scheme != "file":
         raise ConfigError(f"no store is named like {url!r}: give a directory, or memory:")
-    return Path(url.removeprefix("file://")).expanduser().absolute()
+    try:
+        return Path(url.removeprefix("file://")).expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        # A user who does not exist, or links that lead nowhere.
+        raise ConfigError(f"cannot use the store {url}: {error}") from None
 
 
 def _make_folder(path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
+from collections.abc import Callable
 
 from ..settings import SERVE_PORT
-from ..stores import DirectoryStore
+from ..standalone.server import Server
+from ..stores import DirectoryStore, Store
 from .arguments import add_server, add_store, store_of
 from .console import say
 from .live import make_server
@@ -30,12 +32,21 @@ def act(arguments: argparse.Namespace) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: enough.set())
     server.start()
-    withdraw = store.register_server(server.page()) if isinstance(store, DirectoryStore) else None
+    withdraw = _register(store, server)
     say(f"outlive: {server.page()}")
     try:
         enough.wait()
     finally:
-        if withdraw is not None:
-            withdraw()
+        withdraw()
         server.stop(enough)
     return 0
+
+
+def _register(store: Store, server: Server) -> Callable[[], None]:
+    """Let `run` and `pipe` find this server, where the store can be written; returns the undo."""
+    if isinstance(store, DirectoryStore):
+        try:
+            return store.register_server(server.page())
+        except OSError as error:
+            say(f"outlive: run and pipe will not find this server: {error.strerror}")
+    return lambda: None

@@ -51,7 +51,7 @@ class CommandSource(DescriptorSource):
             self._start_with_terminal(
                 argv, cwd, environment, size=terminal, keyboard=keyboard, stdin=stdin
             )
-        self._group = self._process.pid
+        self._session = self._process.pid
         self.over_fd = platforms.exit_descriptor(self._process.pid)
 
     def _start_with_pipes(
@@ -130,15 +130,15 @@ class CommandSource(DescriptorSource):
         return False
 
     def send_signal(self, number: int) -> None:
-        # Once nothing was left of the group, its number may be another one's.
-        if not self._is_gone:
+        # Once nothing was left of the session, its number may be another one's.
+        for group in () if self._is_gone else platforms.session_groups(self._session):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._group, number)
+                os.killpg(group, number)
                 # What is stopped would not notice.
-                os.killpg(self._group, signal.SIGCONT)
+                os.killpg(group, signal.SIGCONT)
 
     def is_alive(self) -> bool:
-        self._is_gone = self._is_gone or not platforms.group_is_alive(self._group)
+        self._is_gone = self._is_gone or not platforms.session_groups(self._session)
         return not self._is_gone
 
     def hang_up(self) -> None:

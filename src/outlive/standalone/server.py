@@ -11,7 +11,7 @@ import socket
 import threading
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..adapters.asgi import Application
 from ..errors import ConfigError
@@ -86,6 +86,7 @@ class Server:
     async def _main(self, server: HttpServer) -> None:
         self._http = server
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_report)
         with self._start_lock:
             if self._abandoned:
                 return
@@ -156,6 +157,12 @@ def _listen(host: str, port: int) -> socket.socket:
         why = (error.strerror or str(error)).lower()
         raise ConfigError(f"cannot listen on {host} port {port}: {why}{hint}") from None
     return listener
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what went wrong in the loop, but not that no more connections can be taken now."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 def _notice_lost_peers(listener: socket.socket) -> None:

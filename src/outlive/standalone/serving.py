@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from typing import Any, cast
 
 import uvicorn
@@ -17,6 +18,10 @@ HttpServer = uvicorn.Server
 
 #: Between two looks whether a client that asks for nothing is still at it.
 REQUEST_SECONDS = 10.0
+#: Descriptors that connections leave to the journal: it must be able to open its next segment.
+SPARE_DESCRIPTORS = 64
+#: Connections that asyncio accepts at once, before it looks at any of them: fewer than are spare.
+ACCEPTED_AT_ONCE = 32
 
 
 def make_http_server(application: Application, *, shutdown_seconds: float) -> HttpServer:
@@ -34,6 +39,7 @@ def make_http_server(application: Application, *, shutdown_seconds: float) -> Ht
         server_header=False,
         log_config=None,
         access_log=False,
+        backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=int(shutdown_seconds),
     )
     return uvicorn.Server(config)
@@ -51,6 +57,9 @@ class DeadlineProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY and len(self.connections) > limit - SPARE_DESCRIPTORS:
+            self.transport.abort()
         self._look = self.loop.call_later(REQUEST_SECONDS, self._look_again)
 
     def connection_lost(self, exc: Exception | None) -> None:

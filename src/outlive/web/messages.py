@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -31,12 +30,12 @@ class Request:
 
     @cached_property
     def cookies(self) -> dict[str, str]:
-        """The cookies; none where the header is broken."""
-        try:
-            parsed = SimpleCookie(self.headers.get("cookie", ""))
-        except CookieError:
-            return {}
-        return {name: morsel.value for name, morsel in parsed.items()}
+        """The cookies; of one that is given twice, the first.
+
+        Other programs on this host set theirs, whatever is in them (RFC 6265, section 5.4).
+        """
+        pairs = (item.partition("=") for item in self.headers.get("cookie", "").split(";"))
+        return {name.strip(): value.strip() for name, _, value in reversed(list(pairs))}
 
 
 class Stream(NamedTuple):

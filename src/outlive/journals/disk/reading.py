@@ -265,7 +265,8 @@ class DiskJournal(Journal):
         return (self.folder / CANCEL).exists()
 
     def settle(self) -> None:
-        if self.writer is not None or self.end() is not None or self._writer_lives():
+        # In this order: every idle viewer asks, and a look for the end may have to search for it.
+        if self.writer is not None or self._writer_lives() or self.end() is not None:
             return
         try:
             writer = self._take_over()
