@@ -22,7 +22,7 @@ from outlive.entries import (
     render_time,
 )
 from outlive.errors import CursorExpired, FormatError
-from outlive.journals.base import Tail, number
+from outlive.journals.base import Tail, make_entry
 
 ids = st.text("0123456789abcdef", min_size=20, max_size=20)
 positions = st.builds(
@@ -36,7 +36,7 @@ numbers = st.none() | st.integers(0)
 
 def entry(kind: Kind, payload: bytes) -> Entry:
     """Make an entry."""
-    return number(Tail(), kind, payload, 0, 0)
+    return make_entry(Tail(), kind, payload, 0, 0)
 
 
 @given(ids, positions)

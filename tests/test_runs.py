@@ -85,6 +85,19 @@ def test_a_request_to_cancel_is_heard(store):
     run.end(DONE)
 
 
+def test_a_request_to_cancel_is_told_once():
+    """Whatever happens after it was told, the command gets no second signal for it."""
+    run = create_run(MemoryStore(), title="")
+    calls, callback = count_calls()
+    stop = run.on_cancel(callback)
+    run.journal.request_cancel()
+    run.journal.request_cancel()
+    run.write(Kind.OUT, b"on\n")
+    stop()
+    assert len(calls) == 1
+    run.end(DONE)
+
+
 def test_what_was_written_is_synced_now_and_then(tmp_path, monkeypatch):
     """In the background, from the first write to the end, what is there is made durable."""
     monkeypatch.setattr(runs, "SYNC_SECONDS", 0.01)

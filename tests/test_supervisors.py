@@ -128,6 +128,12 @@ def test_a_limit_ends_what_does_not_obey(supervise, terminal, monkeypatch):
     assert (end.state, end.exit_code, end.signal) == (State.FAILED, 124, None)
 
 
+def test_a_limit_may_be_longer_than_the_kernel_waits(supervise):
+    """poll(2) takes no more than 24 days at once."""
+    end, _ = supervise("sleep 0.1; exit 3", timeout=1e7)
+    assert end == End(State.FAILED, 3)
+
+
 def test_a_descendant_that_does_not_obey_is_killed(supervise, monkeypatch):
     """The end waits for the whole group, and kills it after the grace."""
     monkeypatch.setattr(supervisors, "GRACE_SECONDS", 0.3)

@@ -152,6 +152,11 @@ class Gap(NamedTuple):
     lines: int | None
     reason: str
 
+    @property
+    def cuts_line(self) -> bool:
+        """Whether text may be missing: the rest of a line that is open here is."""
+        return self.bytes != 0
+
     @classmethod
     def of(cls, entry: Entry) -> Gap:
         """Read the payload of a gap entry."""

@@ -10,6 +10,7 @@ OutliveError
 │   └── CursorExpired      a cursor that this journal cannot have issued, or of a run that is gone
 ├── FormatError            a format or a start position that does not exist
 └── AccessDenied           proof or permission is missing
+    └── Unauthorized       the token is missing or wrong
 
 Every class carries the HTTP status that answers it.
 """
@@ -79,3 +80,9 @@ class AccessDenied(OutliveError):
     """Proof or permission is missing."""
 
     status = 403
+
+
+class Unauthorized(AccessDenied):
+    """The token is missing or wrong."""
+
+    status = 401

@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger("outlive")
-_OFD = hasattr(fcntl, "F_OFD_SETLK")
+#: Not by `hasattr`: the layout below is Linux's.
+_OFD = sys.platform == "linux"
 _FLOCK = struct.Struct("hhqqi4x")
 _POLL_SECONDS = 0.05
 _MOUNTS = Path("/proc/self/mounts")
@@ -57,7 +58,7 @@ def take_lock(fd: int) -> bool:
 
 
 def is_locked(fd: int) -> bool:
-    """Tell whether somebody else holds the lock, without ever holding it."""
+    """Tell whether somebody else holds the lock; only `flock` has to take it for that."""
     if not _OFD:
         if not take_lock(fd):
             return True
@@ -223,10 +224,9 @@ class _Watcher:
         while not pause.wait(_POLL_SECONDS):
             with self._lock:
                 folders = {key: folder for key, (folder, _) in self._callbacks.items()}
-            for key, folder in folders.items():
-                now = _fingerprint(folder)
-                if seen.get(key) != now:
-                    seen[key] = now
+            before, seen = seen, {key: _fingerprint(folder) for key, folder in folders.items()}
+            for key, now in seen.items():
+                if before.get(key) != now:
                     self._tell(key)
 
 
@@ -271,7 +271,8 @@ class _InotifyWatcher(_Watcher):
                 key, mask, _, size = self._EVENT.unpack_from(events, place)
                 keys.add(key)
                 if mask & self._OVERFLOW:
-                    keys.update(list(self._callbacks))
+                    with self._lock:
+                        keys.update(self._callbacks)
                 place += self._EVENT.size + size
             for key in keys:
                 self._tell(key)

@@ -53,11 +53,13 @@ class Run:
         self._writer.append(kind, payload, origin)
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback`, from any thread, once somebody asked the run to end; returns a stop."""
+        """Call `callback` once, from any thread, when the run was asked to end; returns a stop."""
         journal = self.journal
+        # Taken for good by the first look that sees it: many may look, in several threads.
+        first = threading.Lock()
 
         def look() -> None:
-            if journal.cancel_requested():
+            if journal.cancel_requested() and first.acquire(blocking=False):
                 callback()
 
         stop = journal.on_cancel(look)

@@ -41,4 +41,4 @@ def default_store() -> str:
 STORE = Option("store", "OUTLIVE_STORE", "", "where runs are kept: a directory")
 HOST = Option("host", "OUTLIVE_HOST", "127.0.0.1", "the address to listen on")
 PORT = Option("port", "OUTLIVE_PORT", "0", "the port to listen on; 0 for any free one")
-SERVE_PORT = Option("port", "OUTLIVE_PORT", "8765", "the port to listen on; 0 for any free one")
+SERVE_PORT = PORT._replace(default="8765")

@@ -34,7 +34,6 @@ class Store(ABC):
     """Where runs and their journals live. `id` names it for as long as it exists."""
 
     id: str
-    url: str
 
     def __init__(self) -> None:
         self._journals: weakref.WeakValueDictionary[str, Journal] = weakref.WeakValueDictionary()
@@ -57,6 +56,14 @@ class Store(ABC):
     def token(self) -> str:
         """Get the secret that opens the servers of this store."""
 
+    @abstractmethod
+    def register_server(self, url: str) -> Callable[[], None]:
+        """Announce a server of all runs of this store; returns how to take that back."""
+
+    @abstractmethod
+    def server_url(self) -> str | None:
+        """Get the URL of a living server of this store, if there is one."""
+
     def journal(self, run: str) -> Journal:
         """Get the journal of a run: one object per run and process, which its readers share."""
         with self._journals_lock:
@@ -67,9 +74,9 @@ class Store(ABC):
 
     def record(self, run: str) -> RunRecord:
         """Get what is known of a run; one whose writer is gone gets its end first."""
+        journal = self.journal(run)
         if run in self._ended:
             return self._ended[run]
-        journal = self.journal(run)
         journal.settle()
         record = RunRecord.of(journal.start(), journal.end())
         if record.ended_at is not None:
@@ -78,8 +85,10 @@ class Store(ABC):
 
     def records(self) -> list[RunRecord]:
         """Get the records of all runs, the newest first."""
-        records = []
-        for run in self.ids():
+        records, runs = [], self.ids()
+        for gone in self._ended.keys() - set(runs):
+            del self._ended[gone]
+        for run in runs:
             # It may be removed meanwhile, or be damaged beyond recognition.
             with contextlib.suppress(OutliveError):
                 records.append(self.record(run))
@@ -108,7 +117,6 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         super().__init__()
         self.id = secrets.token_hex(4)
-        self.url = "memory:"
         self._kept: dict[str, MemoryJournal] = {}
         self._token = secrets.token_urlsafe(24)
 
@@ -128,6 +136,12 @@ class MemoryStore(Store):
     def token(self) -> str:
         return self._token
 
+    def register_server(self, url: str) -> Callable[[], None]:  # noqa: ARG002 - nobody else looks
+        return lambda: None
+
+    def server_url(self) -> str | None:
+        return None
+
 
 class DirectoryStore(Store):
     """Runs in a directory of this machine, for all processes of one user."""
@@ -135,7 +149,6 @@ class DirectoryStore(Store):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.url = str(path)
         self._runs = path / "runs"
         kind = platforms.network_filesystem(path)
         if kind is not None:
@@ -212,7 +225,6 @@ class DirectoryStore(Store):
         return token
 
     def register_server(self, url: str) -> Callable[[], None]:
-        """Announce a server of all runs of this store; returns how to take that back."""
         servers = self.path / "servers"
         _make_folder(servers)
         path = servers / secrets.token_hex(4)
@@ -231,7 +243,6 @@ class DirectoryStore(Store):
         return withdraw
 
     def server_url(self) -> str | None:
-        """Get the URL of a living server of this store, if there is one."""
         for path in sorted((self.path / "servers").glob("[!.]*")):
             with contextlib.suppress(OSError), path.open("rb") as file:
                 if platforms.is_locked(file.fileno()):

@@ -27,6 +27,10 @@ _VANISH_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
 #: After a cancel or at a limit, output that nobody takes for so long is in the journal only.
 _STALL_SECONDS = 1.0
+#: Between two signs to a source that nobody takes its output.
+_HANGUP_SECONDS = 1.0
+#: The longest wait at once: poll(2) takes no more than 24 days.
+_LONGEST_SECONDS = 3600.0
 #: How long the beginning of a character waits for the rest of it.
 _CHARACTER_SECONDS = 0.05
 
@@ -246,36 +250,30 @@ class Supervisor:
 
     def _wait(self, blocked: list[int]) -> set[int]:
         """Wait for descriptors; returns those that something happened to."""
-        poll = select.poll()
-        poll.register(self._wakes.fd, select.POLLIN)
+        masks = {self._wakes.fd: select.POLLIN}
         if self._source.over_fd is not None:
-            poll.register(self._source.over_fd, select.POLLIN)
-        for fd in blocked:
-            poll.register(fd, select.POLLOUT)
+            masks[self._source.over_fd] = select.POLLIN
         # A terminal that stops reading holds the command back, as ever.
-        for fd in self._source.outputs if not blocked else ():
-            poll.register(fd, select.POLLIN)
-        self._register_input(poll)
+        outputs = () if blocked else self._source.outputs
+        masks |= dict.fromkeys(blocked, select.POLLOUT) | dict.fromkeys(outputs, select.POLLIN)
+        source, keyboard = self._source.input_fd, self._console.keyboard
+        if source is not None and keyboard is not None:
+            if self._typed:
+                # A pseudo-terminal is an output, too.
+                masks[source] = masks.get(source, 0) | select.POLLOUT
+            else:
+                masks[keyboard] = select.POLLIN
+        poll = select.poll()
+        for fd, mask in masks.items():
+            poll.register(fd, mask)
         return {fd for fd, _ in poll.poll(self._patience())}
-
-    def _register_input(self, poll: select.poll) -> None:
-        if self._source.input_fd is None or self._console.keyboard is None:
-            return
-        if self._typed:
-            known = self._source.outputs if not self._console.blocked() else ()
-            poll.register(
-                self._source.input_fd,
-                select.POLLOUT | (select.POLLIN if self._source.input_fd in known else 0),
-            )
-        else:
-            poll.register(self._console.keyboard, select.POLLIN)
 
     def _patience(self) -> float | None:
         """Milliseconds until something is due."""
         due = [*self._deadlines.values(), *(buffer.due for buffer in self._buffers.values())]
         if not due or min(due) == float("inf"):
             return None
-        return max(0.0, min(due) - monotonic()) * 1000 + 1
+        return min(max(0.0, min(due) - monotonic()), _LONGEST_SECONDS) * 1000 + 1
 
     def _read(self, fd: int) -> int:
         """Read an output and write what is complete of it; returns how much that was."""
@@ -349,7 +347,7 @@ class Supervisor:
         self._source.hang_up()
         for fd in self._buffers.keys() - self._source.outputs.keys():
             self._empty(fd)
-        self._deadlines[self._on_closed] = monotonic() + 1.0
+        self._deadlines[self._on_closed] = monotonic() + _HANGUP_SECONDS
 
     def _look_at_clock(self) -> None:
         now = monotonic()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from outlive.entries import BEGINNING, TEXT_KINDS, End, Gap, Kind, Position, State
 from outlive.journals.base import Journal, Reader
 from outlive.journals.disk import DiskJournal, writing
-from outlive.journals.memory import MemoryJournal, MemoryWriter
+from outlive.journals.memory import ENTRY_COST, MemoryJournal, MemoryWriter
 from tests.journals.conftest import make_record
 from tests.journals.model import Lines, check_gaps, read_all, text_in, text_of, write, writes
 
@@ -109,7 +109,8 @@ def test_a_cut_line_is_told_as_soon_as_it_ends():
     writer = MemoryWriter(journal)
     for text in (b"a", b"b", b"c\n"):
         writer.append(Kind.OUT, text)
-    journal._kept_size = 4
+    # Of three entries, two fit into three quarters of it.
+    journal._kept_size = 3 * ENTRY_COST - 100
     journal._drop_oldest()
     gaps = [Gap.of(entry) for entry in read_all(journal)]
     assert gaps == [Gap(1, 2, 1, "removed"), Gap(0, 2, 0, "its line is cut")]

@@ -198,8 +198,8 @@ def test_what_may_not_be_seen_does_not_exist():
     asked = []
 
     def access(request, action, record):
-        asked.append((action, record.id))
-        return record.id == ENDED and action == "read"
+        asked.append((action, record.id if record else None))
+        return record is None or (record.id == ENDED and action == "read")
 
     client = make_client()
     client.site = type(client.site)(store=client.site.store, access=access)
@@ -211,6 +211,8 @@ def test_what_may_not_be_seen_does_not_exist():
     assert client.ask(f"/runs/{LIVING}/cancel", "POST").status == 404
     assert not client.site.store.journal(LIVING).cancel_requested()
     assert ("cancel", LIVING) in asked
+    client.site = type(client.site)(store=client.site.store, access=lambda *_: False)
+    assert client.ask("/").status == 403
 
 
 @pytest.mark.parametrize("form", STREAMING)

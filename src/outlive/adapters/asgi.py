@@ -57,7 +57,11 @@ class Application:
             del self.streams[current]
             hangup.cancel()
             current.cancel()
-        if current.done() and not current.cancelled() and not _report(current.exception()):
+        if current.done() and not current.cancelled():
+            error = current.exception()
+            if error is not None:
+                _report(error)
+                return
             self.awaited += stream.viewer.format.reconnects
             await send({"type": "http.response.body", "body": b""})
 
@@ -77,11 +81,10 @@ class Application:
             task.cancel()
 
 
-def _report(error: BaseException | None) -> bool:
+def _report(error: BaseException) -> None:
     """Tell whoever runs this what cut a stream short; a removed run is no surprise."""
-    if error is not None and not isinstance(error, OutliveError):
+    if not isinstance(error, OutliveError):
         logging.getLogger("outlive").error("a stream was cut short", exc_info=error)
-    return error is not None
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import signal
+import threading
+from itertools import pairwise, takewhile
 
 from ..entries import End, RunRecord, State
 from ..errors import ConfigError
@@ -26,7 +28,7 @@ __all__ = [
     "parse_seconds",
     "render_duration",
     "render_end",
-    "short_id",
+    "short_ids",
     "store_of",
 ]
 
@@ -78,8 +80,8 @@ def add_server(parser: argparse.ArgumentParser, port: Option) -> None:
 
 def parse_port(text: str) -> int:
     """Read the number of a port, from an argument or from the environment."""
-    if not text.isdecimal() or int(text) > 65535:
-        raise ConfigError(f"a port is a number from 0 to 65535, not {text!r}")
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        raise ConfigError(f"a port is a number from 0 to 65535, not {text[:40]!r}")
     return int(text)
 
 
@@ -94,9 +96,9 @@ def add_linger(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_labels(parser: argparse.ArgumentParser) -> None:
-    """Add `--title` and `--label`."""
-    parser.add_argument("--title", help="what the run is called (default: the command)")
+def add_labels(parser: argparse.ArgumentParser, title: str) -> None:
+    """Add `--title`, by default what `title` says, and `--label`."""
+    parser.add_argument("--title", help=f"what the run is called (default: {title})")
     parser.add_argument(
         "--label",
         metavar="KEY=VALUE",
@@ -120,7 +122,7 @@ def parse_seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
         raise argparse.ArgumentTypeError(f"give a number of seconds, not {text!r}")
     return seconds
 
@@ -136,13 +138,19 @@ def find_run(arguments: argparse.Namespace) -> tuple[Store, str]:
     return store, store.find(arguments.run)
 
 
-def short_id(store: Store, run: str) -> str:
-    """Shorten an id to what is enough to name the run."""
-    others = [other for other in store.ids() if other != run]
-    for size in range(3, len(run)):
-        if not any(other.startswith(run[:size]) for other in others):
-            return run[:size]
-    return run
+def short_ids(store: Store) -> dict[str, str]:
+    """Shorten the ids of all runs to what is enough to name each."""
+    ids = sorted(store.ids())
+    # In order, an id shares most with one of its neighbours.
+    shared = [0, *(_count_shared(*pair) for pair in pairwise(ids)), 0]
+    # Without runs, `shared` still has one pair.
+    sides = zip(ids, pairwise(shared), strict=False)
+    return {run: run[: max(2, *pair) + 1] for run, pair in sides}
+
+
+def _count_shared(one: str, other: str) -> int:
+    """Count the characters at the beginning that two ids share."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def exit_code(end: End) -> int:

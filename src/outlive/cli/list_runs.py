@@ -14,7 +14,7 @@ from .arguments import (
     existing_store_of,
     render_duration,
     render_end,
-    short_id,
+    short_ids,
 )
 from .console import printable
 
@@ -40,10 +40,11 @@ def act(arguments: argparse.Namespace) -> int:
 
 def print_runs(store: Store, records: list[RunRecord]) -> None:
     """Print a table of runs."""
-    now = time.time_ns()
+    now, ids = time.time_ns(), short_ids(store)
     rows = [
         (
-            short_id(store, record.id),
+            # One may have been removed meanwhile.
+            ids.get(record.id, record.id),
             render_end(record.end),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started_at / 1e9)),
             "" if record.end.state is State.LOST else render_duration(duration_of(record, now)),

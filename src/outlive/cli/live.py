@@ -13,7 +13,7 @@ from ..runs import Run, create_run
 from ..settings import HOST
 from ..sources.base import DescriptorSource
 from ..standalone.server import Server, is_loopback
-from ..stores import DirectoryStore, Store
+from ..stores import Store
 from ..supervisors import Supervisor, Wakes
 from .arguments import (
     duration_of,
@@ -21,7 +21,7 @@ from .arguments import (
     parse_port,
     render_duration,
     render_end,
-    short_id,
+    short_ids,
     store_of,
 )
 from .console import TerminalConsole, say
@@ -76,7 +76,8 @@ def show_live(
             lines = _count_lines(run)
         summary = _summary(store, run, end, lines=lines)
         if server is not None:
-            _linger(server, arguments.linger, wakes)
+            _linger(arguments.linger, wakes)
+            server.stop(wakes.enough)
     say(summary)
     return exit_code(end)
 
@@ -111,7 +112,7 @@ def _registered_url(arguments: argparse.Namespace, store: Store) -> str | None:
     """Get the URL of a running `outlive serve`, unless a server of one's own was asked for."""
     if arguments.host or arguments.port is not None or arguments.no_auth:
         return None
-    return store.server_url() if isinstance(store, DirectoryStore) else None
+    return store.server_url()
 
 
 def _page_at(registered: str, run: str) -> str:
@@ -119,18 +120,17 @@ def _page_at(registered: str, run: str) -> str:
     return f"{url}runs/{run}" + (f"?{query}" if query else "")
 
 
-def _linger(server: Server, seconds: float, wakes: Wakes) -> None:
+def _linger(seconds: float, wakes: Wakes) -> None:
     """Serve on for a while, or until a signal says that it is enough."""
     wakes.enough.clear()
     if seconds:
         say(f"outlive: the page stays up for {render_duration(seconds)} (Ctrl-C ends it)")
         wakes.enough.wait(seconds)
-    server.stop(wakes.enough)
 
 
 def _count_lines(run: Run) -> int:
     tail, _ = run.journal.tail()
-    return tail.line - 1 + tail.open
+    return tail.lines
 
 
 def _summary(store: Store, run: Run, end: End, *, lines: int) -> str:
@@ -141,5 +141,5 @@ def _summary(store: Store, run: Run, end: End, *, lines: int) -> str:
         f"{lines:,} {'line' if lines == 1 else 'lines'}",
     ]
     with contextlib.suppress(OutliveError):
-        parts.append(f"outlive show {short_id(store, run.id)}")
+        parts.append(f"outlive show {short_ids(store).get(run.id, run.id)}")
     return " · ".join(parts)

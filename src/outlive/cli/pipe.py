@@ -12,11 +12,13 @@ from .live import show_live
 
 __all__ = ["act", "add_arguments"]
 
+_TITLE = "standard input"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `outlive pipe`."""
     add_store(parser)
-    add_labels(parser)
+    add_labels(parser, _TITLE)
     add_server(parser, PORT)
     add_linger(parser)
 
@@ -25,7 +27,7 @@ def act(arguments: argparse.Namespace) -> int:
     """Pass standard input through to its end."""
     return show_live(
         arguments,
-        title="standard input",
+        title=_TITLE,
         command=None,
         console=TerminalConsole(),
         begin=lambda: StreamSource(0),

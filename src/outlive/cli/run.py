@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `outlive run`."""
     parser.usage = "outlive run [options] -- COMMAND …"
     add_store(parser)
-    add_labels(parser)
+    add_labels(parser, "the command")
     add_server(parser, PORT)
     add_linger(parser)
     parser.add_argument(
@@ -71,6 +70,7 @@ def _begin(
     except (FileNotFoundError, NotADirectoryError):
         return End(State.FAILED, 127, None, f"command not found: {command[0]}")
     except (OSError, ValueError) as error:
-        why = (os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)).lower()
+        # Not every OSError has an errno: there may be no pseudo-terminal left.
+        why = (getattr(error, "strerror", None) or str(error)).lower()
         return End(State.FAILED, 126, None, f"cannot run {command[0]}: {why}")
     return console.command

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ..settings import SERVE_PORT
 from ..standalone.server import Server
-from ..stores import DirectoryStore, Store
+from ..stores import Store
 from .arguments import add_server, add_store, store_of
 from .console import say
 from .live import make_server
@@ -44,9 +44,8 @@ def act(arguments: argparse.Namespace) -> int:
 
 def _register(store: Store, server: Server) -> Callable[[], None]:
     """Let `run` and `pipe` find this server, where the store can be written; returns the undo."""
-    if isinstance(store, DirectoryStore):
-        try:
-            return store.register_server(server.page())
-        except OSError as error:
-            say(f"outlive: run and pipe will not find this server: {error.strerror}")
-    return lambda: None
+    try:
+        return store.register_server(server.page())
+    except OSError as error:
+        say(f"outlive: run and pipe will not find this server: {error.strerror}")
+        return lambda: None

@@ -29,7 +29,7 @@ def act(arguments: argparse.Namespace) -> int:
         print(json.dumps(record.as_json(), indent=2))
         return 0
     tail, _ = store.journal(run).tail()
-    for name, value in _facts(record, tail.line - 1 + tail.open):
+    for name, value in _facts(record, tail.lines):
         if value:
             print(f"{name:<8}  {printable(value)}")
     print(f"\noutlive follow {arguments.run} prints its output")

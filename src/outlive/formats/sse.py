@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate, chain
 
-from ..entries import TEXT_KINDS, Entry, Kind, Position, incomplete_suffix
+from ..entries import TEXT_KINDS, Entry, Gap, Kind, Position, incomplete_suffix
 from .base import Format, describe, describe_start, encode_json
 
 __all__ = ["SseFormat"]
@@ -51,7 +51,7 @@ class SseFormat(Format):
         if entry.kind in TEXT_KINDS:
             return self._encode_text(entry)
         before = b""
-        if entry.kind is Kind.GAP and (entry.text_size or entry.data["bytes"] is None):
+        if entry.kind is Kind.GAP and Gap.of(entry).cuts_line:
             # The rest of this line is missing, and the gap counts it among its lines.
             self._pending = b""
         elif entry.kind is Kind.END:

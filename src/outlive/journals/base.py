@@ -14,15 +14,17 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..entries import BEGINNING, TEXT_KINDS, End, Entry, Gap, Kind, Position
+from ..errors import JournalError
 
 __all__ = [
+    "PAYLOAD_LIMIT",
     "READ_SIZE",
     "Journal",
     "JournalWriter",
     "Reader",
     "Scan",
     "Tail",
-    "number",
+    "make_entry",
     "split_text",
 ]
 
@@ -33,6 +35,9 @@ READ_SIZE = 256 * 1024
 #: The largest payload of a text entry; longer writes are cut into several.
 ENTRY_SIZE = 256 * 1024
 
+#: The largest payload of any other entry; a header that claims more is damaged.
+PAYLOAD_LIMIT = 16 * 1024 * 1024
+
 
 class Tail(NamedTuple):
     """Where a journal stands after its last entry; `open` says that a line is unfinished."""
@@ -41,6 +46,11 @@ class Tail(NamedTuple):
     line: int = 1
     text: int = 0
     open: bool = False
+
+    @property
+    def lines(self) -> int:
+        """How many lines there are; an unfinished one is one of them."""
+        return self.line - 1 + self.open
 
     def move(self, entry: Entry) -> Tail:
         """Where it stands once `entry` is there."""
@@ -96,9 +106,9 @@ class Journal(ABC):
     def cancel_requested(self) -> bool:
         """Tell whether somebody asked for that."""
 
-    @abstractmethod
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback`, from any thread, when that may have been asked; returns a stop."""
+        """Call `callback`, from any thread, whenever that may have been asked; returns a stop."""
+        return self.watch(callback)
 
     def settle(self) -> None:  # noqa: B027 - a journal whose writer cannot die has nothing to do
         """Look whether the writer is gone without an `end`, and give the run one if so."""
@@ -116,8 +126,8 @@ class Journal(ABC):
 
     def notify(self) -> None:
         """Wake everybody who watches."""
-        # A snapshot taken without the lock could change under the iteration.
         if self._watchers:
+            # A snapshot taken without the lock could change under the iteration.
             with self._watchers_lock:
                 watchers = list(self._watchers)
             for callback in watchers:
@@ -145,7 +155,7 @@ class Journal(ABC):
         if lines <= 0:
             return self.locate_end()
         tail, _ = self.tail()
-        return self.locate_line(max(1, tail.line + tail.open - lines))
+        return self.locate_line(max(1, tail.lines + 1 - lines))
 
     def locate_time(self, time: int) -> Position:
         """Find the first entry that is not older than `time`."""
@@ -242,7 +252,7 @@ class Reader:
         after = entry.after
         if self.position.offset == entry.offset and self.position.byte and _has_text(entry):
             entry = entry.from_byte(min(self.position.byte, entry.text_size))
-        cut = entry.line < self.position.line or bool(gap and gap.bytes != 0 and entry.opens)
+        cut = entry.line < self.position.line or bool(gap and gap.cuts_line and entry.opens)
         if cut and _has_text(entry):
             size = entry.text.find(b"\n") + 1 or entry.text_size
             self._skipped += size
@@ -303,6 +313,8 @@ def _has_text(entry: Entry) -> bool:
 
 def split_text(kind: Kind, payload: bytes) -> Iterator[bytes]:
     """Cut a payload into such that fit into entries, between characters."""
+    if kind not in TEXT_KINDS and len(payload) > PAYLOAD_LIMIT:
+        raise JournalError(f"no {kind.label} may have more than {PAYLOAD_LIMIT:,} bytes")
     if len(payload) <= ENTRY_SIZE or kind not in TEXT_KINDS:
         yield payload
         return
@@ -326,8 +338,8 @@ def _character_end(text: bytes, stop: int) -> int:
     return stop
 
 
-def number(tail: Tail, kind: Kind, payload: bytes, origin: int, offset: int) -> Entry:
-    """Make the entry that follows `tail`; whoever stores it fills in `after`."""
+def make_entry(tail: Tail, kind: Kind, payload: bytes, origin: int, offset: int) -> Entry:
+    """Make the entry that follows `tail`; whoever gives it out fills in `after`."""
     newlines = size = 0
     leaves_open = tail.open
     if kind in TEXT_KINDS:

@@ -10,7 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from .. import platforms
 from ..entries import End, Kind, State
@@ -44,29 +44,20 @@ class CommandSource(DescriptorSource):
         self._terminal: int | None = None
         self._is_gone = False
         self._hung_up = False
-        environment = dict(os.environ)
         if terminal is None:
-            self._start_with_pipes(argv, cwd, environment, stdin)
+            self._start_with_pipes(argv, cwd, stdin)
         else:
-            self._start_with_terminal(
-                argv, cwd, environment, size=terminal, keyboard=keyboard, stdin=stdin
-            )
+            self._start_with_terminal(argv, cwd, stdin, size=terminal, keyboard=keyboard)
         self._session = self._process.pid
         self.over_fd = platforms.exit_descriptor(self._process.pid)
 
-    def _start_with_pipes(
-        self,
-        argv: Sequence[str],
-        cwd: str | None,
-        environment: Mapping[str, str],
-        stdin: int | None,
-    ) -> None:
+    def _start_with_pipes(self, argv: Sequence[str], cwd: str | None, stdin: int | None) -> None:
         self._process = subprocess.Popen(
             argv,
             cwd=cwd,
             stdin=stdin,
             # Python programs keep 8 KiB back otherwise; others need the terminal for that.
-            env={"PYTHONUNBUFFERED": "1", **environment},
+            env={"PYTHONUNBUFFERED": "1", **os.environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -84,11 +75,10 @@ class CommandSource(DescriptorSource):
         self,
         argv: Sequence[str],
         cwd: str | None,
-        environment: Mapping[str, str],
+        stdin: int | None,
         *,
         size: WindowSize,
         keyboard: int | None,
-        stdin: int | None,
     ) -> None:
         master, slave = pty.openpty()
         try:
@@ -98,7 +88,7 @@ class CommandSource(DescriptorSource):
                 argv,
                 cwd=cwd,
                 # Without a terminal of our own, nothing told the command what this one can do.
-                env={"TERM": "xterm-256color", **environment},
+                env={"TERM": "xterm-256color", **os.environ},
                 stdin=stdin if keyboard is None else slave,
                 stdout=slave,
                 stderr=slave,

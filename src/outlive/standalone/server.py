@@ -78,10 +78,14 @@ class Server:
 
     def _work(self) -> None:
         # Imported in the thread: the work that is watched does not wait for its watchers.
-        from .serving import make_http_server
+        try:
+            from .serving import make_http_server
 
-        server = make_http_server(self._application, shutdown_seconds=STALL_SECONDS)
-        asyncio.run(self._main(server))
+            server = make_http_server(self._application, shutdown_seconds=STALL_SECONDS)
+            asyncio.run(self._main(server))
+        finally:
+            # Where it could not even begin, `stop` must not wait for that.
+            self._started.set()
 
     async def _main(self, server: HttpServer) -> None:
         self._http = server
@@ -122,11 +126,11 @@ class Server:
 
     async def _drain(self, enough: threading.Event) -> None:
         """Let viewers receive the end, and the clients that reconnect hear that it was one."""
-        visitors, began = 0.0, monotonic()
+        quiet, began = 0.0, monotonic()
         # One task alone waits here, twice a run: not worth an event at each send.
-        while (visitors < 2 * _TICK or self._application.streams) and not enough.is_set():
+        while (quiet < 2 * _TICK or self._application.streams) and not enough.is_set():
             # One who connected just before the end may not be accepted yet.
-            visitors = 0.0 if _has_visitors(self._socket) else visitors + _TICK
+            quiet = 0.0 if _has_visitors(self._socket) else quiet + _TICK
             for task, sent_at in list(self._application.streams.items()):
                 if monotonic() - max(sent_at, began) > STALL_SECONDS:
                     task.cancel()

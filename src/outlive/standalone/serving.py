@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-from typing import Any, cast
+from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -53,7 +53,7 @@ class DeadlineProtocol(H11Protocol):
     """
 
     _look: asyncio.TimerHandle | None = None
-    _seen: Any = ()
+    _seen: object = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))

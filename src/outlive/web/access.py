@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..entries import RunRecord
-from ..errors import AccessDenied
+from ..errors import AccessDenied, Unauthorized
 from .messages import Request
 
-__all__ = ["PUBLIC", "Access", "Action", "Guard", "Unauthorized"]
+__all__ = ["PUBLIC", "Access", "Action", "Guard"]
 
 Action = Literal["list", "read", "cancel"]
 
@@ -23,12 +23,6 @@ Access = Callable[[Request, Action, RunRecord | None], bool]
 def PUBLIC(request: Request, action: Action, run: RunRecord | None) -> bool:  # noqa: ARG001, N802
     """Let everybody do everything."""
     return True
-
-
-class Unauthorized(AccessDenied):
-    """The token is missing or wrong."""
-
-    status = 401
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,19 @@ from importlib.resources import files
 from time import monotonic
 
 from ..entries import RunRecord
-from ..errors import CursorExpired, OutliveError, RunFinished, RunNotFound
+from ..errors import (
+    AccessDenied,
+    CursorExpired,
+    OutliveError,
+    RunFinished,
+    RunNotFound,
+    Unauthorized,
+)
 from ..formats import FORMATS, Format
 from ..journals.base import Journal, Reader
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
-from .access import Access, Action, Guard, Unauthorized
+from .access import Access, Action, Guard
 from .messages import Request, Response, Stream
 from .negotiation import best_match
 
@@ -50,14 +57,7 @@ _STILL_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
-_PAGE = (
-    *_SAFE,
-    ("Vary", "Accept"),
-    (
-        "Content-Security-Policy",
-        _POLICY,
-    ),
-)
+_PAGE = (*_SAFE, ("Vary", "Accept"), ("Content-Security-Policy", _POLICY))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +119,15 @@ def _allowed(request: Request, method: str) -> Response | None:
 
 
 def _list(request: Request, site: Site) -> Response:
+    if not site.access(request, "list", None):
+        raise AccessDenied("the runs may not be listed")
     accept = request.headers.get("accept", "")
     chosen = request.query.get("format") or best_match(accept, (_HTML, _JSON))
     if chosen in (_HTML, "page"):
         return _page(request, site, "runs.html")
     if chosen not in (_JSON, "json"):
-        return _error(request, 406, "the list of runs is text/html or application/json")
+        status = 400 if request.query.get("format") else 406
+        return _error(request, status, "the list of runs is text/html or application/json")
     records = [site.store.record(site.only)] if site.only else site.store.records()
     seen = [record.as_json() for record in records if site.access(request, "list", record)]
     return _json(200, {"runs": seen})

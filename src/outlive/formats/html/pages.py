@@ -144,11 +144,11 @@ class HtmlFormat(Format):
         return self._place(rows)
 
     def _gap(self, entry: Entry) -> str:
-        before = ""
-        if entry.text_size or entry.data["bytes"] is None:
+        before, gap = "", Gap.of(entry)
+        if gap.cuts_line:
             # The rest of this line is missing, and the gap counts it among its lines.
             before = self._finished(self._terminal.cut_off())
-        return before + self._mark("gap", render_gap(Gap.of(entry)))
+        return before + self._mark("gap", render_gap(gap))
 
     def _stage(self, stage: dict[str, Any]) -> str:
         """Write a row when a stage begins and when it is done; between them it is glimpsed."""

@@ -14,7 +14,7 @@ from zlib import crc32
 from ... import platforms
 from ...entries import End, Entry, Gap, Kind, Position, RunRecord, State
 from ...errors import JournalUnavailable, RunFinished, RunNotFound
-from ..base import READ_SIZE, Journal, Scan, Tail, number
+from ..base import READ_SIZE, Journal, Scan, Tail, make_entry
 from .segments import HEADER_SIZE, Segment, list_segments
 from .writing import LOCK, DiskWriter, lock_folder, make_reserve
 
@@ -73,7 +73,7 @@ class DiskJournal(Journal):
             rest = last.base + last.size - offset
             writer = DiskWriter(
                 self, self.folder, lock, start,
-                number=last.number + 1, base=offset, tail=tail,
+                last_number=last.number, base=offset, tail=tail,
             )  # fmt: skip
         except BaseException:
             os.close(lock)
@@ -126,7 +126,7 @@ class DiskJournal(Journal):
             place = max(offset - segment.base, 0)
             while True:
                 try:
-                    entries, stop, trouble = segment.read(place, size)
+                    entries, stop, needs = segment.read(place, size)
                 except FileNotFoundError:
                     broken = "removed"
                     break
@@ -135,9 +135,10 @@ class DiskJournal(Journal):
                     return Scan(entries, segment.base + stop, broken)
                 if stop > place:
                     place = stop
-                elif trouble.needs and segment is last:
+                elif needs and segment is last:
+                    # It is being written.
                     return Scan([], segment.base + place, broken)
-                elif trouble.needs and place == segment.limit:
+                elif needs and place == segment.limit:
                     break
                 else:
                     broken = "damaged"
@@ -297,7 +298,7 @@ class DiskJournal(Journal):
 
     def _unstored_end(self) -> Entry:
         tail, offset = self.tail()
-        end = number(tail, Kind.END, _LOST.encode(), 0, offset)
+        end = make_entry(tail, Kind.END, _LOST.encode(), 0, offset)
         return end._replace(after=Position(offset + 1, 0, tail.line))
 
     @staticmethod

@@ -16,18 +16,15 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple
 from zlib import crc32
 
 from ...entries import Entry, Kind, Position
 from ...errors import JournalUnavailable
+from ..base import PAYLOAD_LIMIT
 
-__all__ = ["HEADER_SIZE", "SEGMENT_SIZE", "Segment", "Trouble", "encode_header", "list_segments"]
+__all__ = ["HEADER_SIZE", "SEGMENT_SIZE", "Segment", "encode_header", "list_segments"]
 
 SEGMENT_SIZE = 64 * 1024 * 1024
-
-#: Larger than any payload that is written: text is cut at 256 KiB, events are refused earlier.
-PAYLOAD_LIMIT = 16 * 1024 * 1024
 
 MAGIC = b"\xf0Olj"
 _FRONT = Struct("<4sI")
@@ -37,15 +34,6 @@ HEADER_SIZE = _FRONT.size + _BODY.size
 _OPENS, _LEAVES_OPEN = 1, 2
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{12})\.journal")
 _KINDS = {int(kind): kind for kind in Kind}
-
-
-class Trouble(NamedTuple):
-    """Why no entry can be read at a place: `needs` bytes are not there yet, or it is damaged."""
-
-    needs: int = 0
-
-
-_DAMAGED = Trouble()
 
 
 def encode_header(entry: Entry, salt: int, place: int, number: int) -> bytes:
@@ -117,31 +105,35 @@ class Segment:
         except OSError as error:
             raise self._unavailable(error) from None
 
-    def read(self, place: int, size: int) -> tuple[list[Entry], int, Trouble]:
-        """Read the entries from `place` on, about `size` bytes; tell why and where it stopped."""
-        block = self._read(place, size + HEADER_SIZE)
-        entries, used, trouble = self._parse(block, place)
-        if not entries and trouble.needs > len(block) >= HEADER_SIZE:
-            block = self._read(place, trouble.needs)
-            entries, used, trouble = self._parse(block, place)
-        return entries, place + used, trouble
+    def read(self, place: int, size: int) -> tuple[list[Entry], int, int]:
+        """Read the entries from `place` on, about `size` bytes.
 
-    def _parse(self, block: bytes, place: int) -> tuple[list[Entry], int, Trouble]:
+        Returns where it stopped, too, and how many bytes the next entry needs to be there: none
+        where it is damaged.
+        """
+        block = self._read(place, size + HEADER_SIZE)
+        entries, used, needs = self._parse(block, place)
+        if not entries and needs > len(block) >= HEADER_SIZE:
+            block = self._read(place, needs)
+            entries, used, needs = self._parse(block, place)
+        return entries, place + used, needs
+
+    def _parse(self, block: bytes, place: int) -> tuple[list[Entry], int, int]:
         entries: list[Entry] = []
         at, end = 0, len(block)
         while at + HEADER_SIZE <= end:
             header = self._header(block, at, place + at)
             if header is None:
-                return entries, at, _DAMAGED
+                return entries, at, 0
             entry, size, checksum = header
             stop = at + HEADER_SIZE + size
             if stop > end:
-                return entries, at, Trouble(HEADER_SIZE + size)
+                return entries, at, HEADER_SIZE + size
             if not self._is_intact(entry.payload, checksum, place + at, place + stop):
-                return entries, at, _DAMAGED
+                return entries, at, 0
             entries.append(entry)
             at = stop
-        return entries, at, Trouble(HEADER_SIZE)
+        return entries, at, HEADER_SIZE
 
     def _is_intact(self, payload: bytes, checksum: int, place: int, stop: int) -> bool:
         # Each payload is checked once per process, as long as readers go forward.

@@ -15,7 +15,7 @@ from zlib import crc32
 from ... import platforms
 from ...entries import End, Entry, Gap, Kind
 from ...errors import JournalUnavailable, RunFinished
-from ..base import JournalWriter, Tail, number, split_text
+from ..base import JournalWriter, Tail, make_entry, split_text
 from .segments import HEADER_SIZE, SEGMENT_SIZE, encode_header, segment_name
 
 if TYPE_CHECKING:
@@ -63,15 +63,15 @@ class DiskWriter(JournalWriter):
     journal: DiskJournal
 
     def __init__(
-        self, journal: DiskJournal, folder: Path, lock: int, start: bytes, *, number: int = 1,
-        base: int = 0, tail: Tail | None = None,
+        self, journal: DiskJournal, folder: Path, lock: int, start: bytes, *,
+        last_number: int = 0, base: int = 0, tail: Tail | None = None,
     ) -> None:  # fmt: skip
         self.journal = journal
         self.folder = folder
         self._salt = crc32(journal.run.encode())
         self._lock_fd = lock
         self._start = start
-        self._number = number - 1
+        self._number = last_number
         self._base = base
         self._size = 0
         self._tail = tail or Tail()
@@ -123,7 +123,7 @@ class DiskWriter(JournalWriter):
         try:
             if self._size + HEADER_SIZE + len(payload) > SEGMENT_SIZE and self._size:
                 self._open_segment()
-            entry = number(self._tail, kind, payload, origin, self._base + self._size)
+            entry = make_entry(self._tail, kind, payload, origin, self._base + self._size)
             self._write(entry)
         except OSError:
             self._torn = True
@@ -150,7 +150,7 @@ class DiskWriter(JournalWriter):
         before = self._fd, self._base, self._size
         self._fd, self._base, self._size = fd, self._base + self._size, 0
         try:
-            self._write(number(self._tail, Kind.START, self._start, 0, self._base))
+            self._write(make_entry(self._tail, Kind.START, self._start, 0, self._base))
         except OSError:
             self._fd, self._base, self._size = before
             os.close(fd)
@@ -164,7 +164,7 @@ class DiskWriter(JournalWriter):
         tail = self._tail._replace(
             open=self._missing_leaves_open if self._missing.entries else self._tail.open
         )
-        entry = number(tail, kind, payload, 0, 0)
+        entry = make_entry(tail, kind, payload, 0, 0)
         entries, size, lines, _ = self._missing
         if not entries:
             self._trouble = error
@@ -183,7 +183,9 @@ class DiskWriter(JournalWriter):
         self._retry_at = time.monotonic() + _RETRY_SECONDS
         self._open_segment()
         if self._missing.entries:
-            gap = number(self._tail, Kind.GAP, self._missing.encode(), 0, self._base + self._size)
+            gap = make_entry(
+                self._tail, Kind.GAP, self._missing.encode(), 0, self._base + self._size
+            )
             gap = gap._replace(leaves_open=self._missing_leaves_open)
             self._write(gap)
             self._tail = self._tail.move(gap)
@@ -229,7 +231,7 @@ class DiskWriter(JournalWriter):
             (self.folder / RESERVE).unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """Close what a forked child inherited; its parent goes on writing and keeps the lock."""
+        """Close all descriptors; those that a forked child inherited stay open in its parent."""
         for fd in (self._fd, self._lock_fd, *self._unsynced):
             if fd >= 0:
                 os.close(fd)
