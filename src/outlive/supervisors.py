@@ -36,7 +36,7 @@ _CHARACTER_SECONDS = 0.05
 
 _BUFFER_SIZE = 256 * 1024
 #: With so much read, an entry is written although more is there.
-_ENOUGH = 64 * 1024
+_ENOUGH = 128 * 1024
 
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _RESIZED = bytes([signal.SIGWINCH])

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import os
 import select
 import socket
 import threading
@@ -62,6 +63,7 @@ class Server:
         self._started = threading.Event()
         self._start_lock = threading.Lock()
         self._abandoned = False
+        self._leave_in, self._leave_out = os.pipe()
         self._thread = threading.Thread(target=self._work, name="outlive-server", daemon=True)
 
     def show_only(self, run: str) -> None:
@@ -77,8 +79,12 @@ class Server:
         self._thread.start()
 
     def _work(self) -> None:
-        # Imported in the thread: the work that is watched does not wait for its watchers.
         try:
+            # The work that is watched does not wait for its watchers: what serves them is
+            # imported for the first one (0.1 s, in which a flood would hardly be read).
+            visitors, *_ = select.select([self._socket.fileno(), self._leave_in], [], [])
+            if self._leave_in in visitors:
+                return
             from .serving import make_http_server
 
             server = make_http_server(self._application, shutdown_seconds=STALL_SECONDS)
@@ -86,6 +92,7 @@ class Server:
         finally:
             # Where it could not even begin, `stop` must not wait for that.
             self._started.set()
+            os.close(self._leave_in)
 
     async def _main(self, server: HttpServer) -> None:
         self._http = server
@@ -107,8 +114,10 @@ class Server:
             # Short work is over before its server is there: nobody waits for that.
             if not self._started.is_set() and not _has_visitors(self._socket):
                 self._abandoned = True
+                os.close(self._leave_out)
                 self._socket.close()
                 return
+        os.close(self._leave_out)
         self._started.wait()
         if self._loop is not None:
             finishing = asyncio.run_coroutine_threadsafe(self._finish(enough), self._loop)
