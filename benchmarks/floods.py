@@ -46,15 +46,15 @@ def measure_terminal(lab: Lab) -> list[Row]:
     reader = lab.helper("read_terminal")
     rows = []
     for name, command, megabytes in (
-        ("short lines (seq)", "seq 12000000", 96.9),
-        ("100-byte lines", f"sh -c 'yes {_LINE} | head -c 100000000'", 100.0),
+        ("short lines (seq)", "seq 30000000", 258.9),
+        ("100-byte lines", f"sh -c 'yes {_LINE} | head -c 250000000'", 250.0),
     ):
         argv = shlex.split(command)
 
         def read(argv: list[str] = argv) -> float:
             return seconds_of(lambda: lab.finish(lab.start([*reader, *argv])))
 
-        journal, whole, thrown = _alternate(lab, [], argv, read, rounds=11)
+        journal, whole, thrown = _alternate(lab, [], argv, read, rounds=7)
         against = f"thrown away ({lab.language})"
         rows += [
             compare(

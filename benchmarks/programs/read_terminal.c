@@ -16,7 +16,7 @@ int main(int argc, char **argv) {
     if (slave < 0) return 1;
     struct termios mode;
     tcgetattr(slave, &mode);
-    mode.c_oflag = OPOST;
+    mode.c_oflag = 0;
     tcsetattr(slave, TCSANOW, &mode);
     pid_t child = fork();
     if (child < 0) return 1;

@@ -9,7 +9,7 @@ import termios
 
 master, slave = pty.openpty()
 mode = termios.tcgetattr(slave)
-mode[1] = termios.OPOST
+mode[1] = 0
 termios.tcsetattr(slave, termios.TCSANOW, mode)
 process = subprocess.Popen(sys.argv[1:], stdout=slave, stderr=slave, start_new_session=True)
 os.close(slave)
