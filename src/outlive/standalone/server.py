@@ -112,13 +112,16 @@ class Server:
         """End all streams and stop, once; until `enough`, viewers first receive what there is."""
         with self._start_lock:
             # Short work is over before its server is there: nobody waits for that.
-            if not self._started.is_set() and not _has_visitors(self._socket):
-                self._abandoned = True
-                os.close(self._leave_out)
-                self._socket.close()
-                return
-        os.close(self._leave_out)
+            self._abandoned = not self._started.is_set() and not _has_visitors(self._socket)
+        if self._abandoned:
+            os.close(self._leave_out)
+            if self._thread.is_alive():
+                # It waits for a visitor, on the socket that is closed next.
+                self._thread.join()
+            self._socket.close()
+            return
         self._started.wait()
+        os.close(self._leave_out)
         if self._loop is not None:
             finishing = asyncio.run_coroutine_threadsafe(self._finish(enough), self._loop)
             if finishing.result():
