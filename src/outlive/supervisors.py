@@ -137,6 +137,8 @@ class Wakes:
     def __init__(self) -> None:
         #: Set by every signal that asks for an end.
         self.enough = threading.Event()
+        #: Whether one of them asked this process to go, not only the work to end.
+        self.leaving = False
         self._lock = threading.Lock()
         self._entry: int | None = None
         self._before: dict[int, Any] = {}
@@ -161,6 +163,7 @@ class Wakes:
     def _on_signal(self, number: int, _: object) -> None:
         if number != signal.SIGWINCH:
             self.enough.set()
+        self.leaving = self.leaving or number in _ENDING_SIGNALS
 
     def cancel(self) -> None:
         """Add a request to cancel; safe from any thread, at any time."""

@@ -173,6 +173,14 @@ def test_an_interrupt_of_the_command_does_not_end_the_page(outlive):
     assert process.wait(60) == 5
 
 
+def test_who_is_told_to_go_does_not_linger(outlive):
+    """SIGTERM means the program, not only its command: nothing stays up for ten minutes."""
+    process = outlive.start("run", "--linger", "600", "--", "sh", "-c", "echo up; exec sleep 600")
+    assert process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
+
+
 def test_a_lingering_page_goes_by_itself(outlive):
     """The time that was asked for is the time that it stays."""
     result = outlive("run", "--linger", "0.2", "--", "sh", "-c", "exit 3")

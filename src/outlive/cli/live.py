@@ -123,7 +123,7 @@ def _page_at(registered: str, run: str) -> str:
 def _linger(seconds: float, wakes: Wakes) -> None:
     """Serve on for a while, or until a signal says that it is enough."""
     wakes.enough.clear()
-    if seconds:
+    if seconds and not wakes.leaving:
         say(f"outlive: the page stays up for {render_duration(seconds)} (Ctrl-C ends it)")
         wakes.enough.wait(seconds)
 
