@@ -25,6 +25,7 @@ __all__ = [
     "is_alive",
     "is_locked",
     "network_filesystem",
+    "release_lock",
     "session_groups",
     "take_lock",
     "watch",
@@ -40,31 +41,40 @@ _MOUNTS = Path("/proc/self/mounts")
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
-def take_lock(fd: int) -> bool:
-    """Lock the open file description behind `fd`; False where another one holds the lock.
+def take_lock(fd: int, byte: int = 0) -> bool:
+    """Lock a byte for the open file description behind `fd`; False where another one holds it.
 
     fcntl(2): such a lock belongs to the description, not to the process, so that it is inherited
-    by a child and kept when some other descriptor of the same file is closed.
+    by a child and kept when some other descriptor of the same file is closed. Where only whole
+    files can be locked, byte 0 stands for the file, and any other is free.
     """
     try:
         if _OFD:
-            lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, lock)
-        else:
+        elif not byte:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     return True
 
 
-def is_locked(fd: int) -> bool:
+def release_lock(fd: int, byte: int) -> None:
+    """Unlock a byte; all are unlocked when the last descriptor is closed."""
+    if _OFD:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0))
+
+
+def is_locked(fd: int, byte: int = 0) -> bool:
     """Tell whether somebody else holds the lock; only `flock` has to take it for that."""
     if not _OFD:
+        if byte:
+            return False
         if not take_lock(fd):
             return True
         fcntl.flock(fd, fcntl.LOCK_UN)
         return False
-    lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
     answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, lock)
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 

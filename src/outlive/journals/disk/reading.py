@@ -16,7 +16,7 @@ from ...entries import End, Entry, Gap, Kind, Position, RunRecord, State
 from ...errors import JournalUnavailable, RunFinished, RunNotFound
 from ..base import READ_SIZE, Journal, Scan, Tail, make_entry
 from .segments import HEADER_SIZE, Segment, list_segments
-from .writing import LOCK, DiskWriter, lock_folder, make_reserve
+from .writing import LOCK, TAKING, DiskWriter, lock_folder, make_reserve
 
 __all__ = ["DiskJournal"]
 
@@ -290,9 +290,12 @@ class DiskJournal(Journal):
         except OSError as error:
             raise JournalUnavailable(f"cannot read {self.folder}: {error.strerror}") from None
         try:
+            # In this order: who holds the lock has left its witness before it ceases to take it.
+            held = platforms.is_locked(fd)
+            if platforms.is_locked(fd, TAKING):
+                return True
             # The lock may live on in a forked child; the process that took it is the witness.
-            witness = os.pread(fd, 4096, 0)
-            return platforms.is_locked(fd) and _is_alive(witness)
+            return held and _is_alive(os.pread(fd, 4096, 0))
         finally:
             os.close(fd)
 

@@ -21,10 +21,13 @@ from .segments import HEADER_SIZE, SEGMENT_SIZE, encode_header, segment_name
 if TYPE_CHECKING:
     from .reading import DiskJournal
 
-__all__ = ["LOCK", "DiskWriter", "lock_folder", "make_reserve"]
+__all__ = ["LOCK", "TAKING", "DiskWriter", "lock_folder", "make_reserve"]
 
 LOCK = "lock"
 RESERVE = "reserve"
+
+#: The byte of the lock's file that is locked while the lock changes hands.
+TAKING = 1
 
 #: Kept on disk for the `end`, so that a full disk does not hide how a run ended.
 _RESERVE_SIZE = 16 * 1024
@@ -37,15 +40,17 @@ def lock_folder(folder: Path) -> int:
 
     Raises JournalUnavailable where another process holds it.
     """
-    # Made before, so that the lock is held without its witness for as short as can be.
     witness = json.dumps(platforms.describe_process(os.getpid())).encode()
     fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, fd)
-        if not platforms.take_lock(fd):
+        # While the lock is taken and the witness is still the last writer's, perhaps a dead one's,
+        # the second lock tells that a living process is about to write here.
+        if not (platforms.take_lock(fd, TAKING) and platforms.take_lock(fd)):
             raise JournalUnavailable(f"{folder.name} is being written by another process")
         # Padded: the file is shorter than its last writer's witness for no moment.
         os.pwrite(fd, witness.ljust(512), 0)
+        platforms.release_lock(fd, TAKING)
         undo.pop_all()
     return fd
 
