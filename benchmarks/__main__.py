@@ -14,6 +14,7 @@ from .floods import measure_pipe, measure_terminal
 from .lab import Lab, open_lab
 from .latency import measure_latency
 from .measuring import Row, render
+from .prints import measure_prints
 from .replay import measure_replay
 from .resumption import measure_resumption
 from .startup import measure_startup
@@ -25,6 +26,7 @@ _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "latency": measure_latency,
     "startup": measure_startup,
     "replay": measure_replay,
+    "prints": measure_prints,
 }
 
 

@@ -13,7 +13,7 @@ from outlive.entries import End, Kind, State
 from outlive.errors import RunFinished
 from outlive.journals.base import Reader
 from outlive.journals.disk import DiskWriter
-from outlive.runs import Run, create_run
+from outlive.runs import Run, create_run, current_run
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from tests.helpers import eventually
 from tests.journals.model import count_calls
@@ -98,6 +98,62 @@ def test_a_request_to_cancel_is_told_once():
     run.end(DONE)
 
 
+def test_a_run_can_be_waited_for(store):
+    """Whoever waits is told how it fares: at the end, or when the time is up."""
+    run = create_run(store, title="")
+    assert run.wait(0.001) is State.RUNNING
+    states: list[State] = []
+    thread = threading.Thread(target=lambda: states.append(run.wait(30)))
+    thread.start()
+    run.end(DONE)
+    thread.join()
+    assert states == [State.SUCCEEDED]
+    assert run.wait() is State.SUCCEEDED
+
+
+def test_a_run_that_collects_knows_that_it_was_cancelled(store):
+    """The flag is set by whoever asks, through the run or through its store."""
+    run = create_run(store, title="")
+    assert run.collect() is run.collect() is run.buffer
+    assert not run.cancelled
+    run.cancel()
+    eventually(lambda: run.cancelled)
+    run.end(DONE)
+    with pytest.raises(RunFinished):
+        run.cancel()
+
+
+def test_writes_and_prints_of_a_run_keep_their_order(store):
+    """What is written directly is behind what was collected, and acknowledged."""
+    run = create_run(store, title="")
+    buffer = run.collect()
+    buffer.add(Kind.OUT, b"first\n")
+    run.write(Kind.ERR, b"second\n", 7)
+    found = [(entry.kind, entry.text, entry.origin) for entry in Reader(run.journal).read()]
+    assert found == [(Kind.OUT, b"first\n", 0), (Kind.ERR, b"second\n", 7)]
+    buffer.add(Kind.OUT, b"third \xff\n")
+    assert run.text() == "first\nsecond\nthird \ufffd\n"
+    run.end(DONE)
+    with pytest.raises(RunFinished):
+        run.write(Kind.OUT, b"late\n")
+    assert run.text().endswith("third \ufffd\n")
+
+
+def test_the_current_run_is_that_of_the_code_right_here(store):
+    """It is known within, also within another one, and not outside."""
+    outer, inner = create_run(store, title=""), create_run(store, title="")
+    assert current_run() is None
+    with outer.current():
+        with inner.current():
+            assert current_run() is inner
+        assert current_run() is outer
+        assert inner.bind(current_run)() is inner
+    assert current_run() is None
+    assert outer.bind(current_run)() is outer
+    for run in (outer, inner):
+        run.end(DONE)
+
+
 def test_what_was_written_is_synced_now_and_then(tmp_path, monkeypatch):
     """In the background, from the first write to the end, what is there is made durable."""
     monkeypatch.setattr(runs, "SYNC_SECONDS", 0.01)
@@ -161,7 +217,7 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 from outlive.entries import End, Kind, State
-from outlive.runs import Run, create_run
+from outlive.runs import Run, create_run, current_run
 from outlive.stores import DirectoryStore
 run = create_run(DirectoryStore(Path(sys.argv[1])), title="")
 run.write(Kind.OUT, b"x\\n")

@@ -1,0 +1,253 @@
+"""What is between a print and the journal: bounded, in order, and never in anybody's way."""
+
+import os
+import threading
+
+import pytest
+
+from outlive import buffers
+from outlive.buffers import Buffer, encode_text
+from outlive.entries import End, Kind, RunRecord, State
+from outlive.journals.base import Reader
+from outlive.journals.memory import MemoryJournal, MemoryWriter
+from tests.helpers import eventually
+
+
+class SlowWriter(MemoryWriter):
+    """Appends when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryJournal(RunRecord(id="0" * 20, title="", started_at=0)))
+        self.may = threading.Event()
+        self.may.set()
+        self.trouble: Exception | None = None
+
+    def append(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
+        assert self.may.wait(30)
+        if self.trouble is not None:
+            raise self.trouble
+        super().append(kind, payload, origin)
+
+    def found(self) -> list[tuple[Kind, bytes]]:
+        """Return what was appended."""
+        return [(entry.kind, entry.payload) for entry in Reader(self.journal).read()]
+
+
+@pytest.fixture
+def writer():
+    """Give a writer that can be held."""
+    return SlowWriter()
+
+
+def print_to(buffer: Buffer, text: str) -> None:
+    """Print as the stream does."""
+    buffer.items.append(text)
+    buffer.room -= len(text)
+    if not buffer.awake or buffer.room < 0:
+        buffer.hurry()
+
+
+def test_what_is_written_arrives_by_itself(writer):
+    """Without a flush, and again after a pause."""
+    buffer = Buffer(writer)
+    for number in range(3):
+        print_to(buffer, f"{number}\n")
+        eventually(lambda: len(writer.found()) > number)  # noqa: B023 - called at once
+        eventually(lambda: not buffer.awake)
+    buffer.close()
+    assert writer.found() == [(Kind.OUT, b"%d\n" % number) for number in range(3)]
+
+
+def test_what_piles_up_becomes_one_entry(writer):
+    """Same kind, one entry; each record is its own; the order is kept."""
+    buffer = Buffer(writer)
+    writer.may.clear()
+    print_to(buffer, "first")
+    eventually(lambda: not buffer.items)
+    for text in ("a", "b"):
+        print_to(buffer, text)
+    buffer.add(Kind.OUT, b"c")
+    buffer.add(Kind.ERR, b"d")
+    buffer.add(Kind.ERR, b"e")
+    buffer.add(Kind.LOG, b"{}\nx")
+    buffer.add(Kind.LOG, b"{}\ny")
+    print_to(buffer, "f")
+    writer.may.set()
+    buffer.close()
+    assert writer.found() == [
+        (Kind.OUT, b"first"),
+        (Kind.OUT, b"abc"),
+        (Kind.ERR, b"de"),
+        (Kind.LOG, b"{}\nx"),
+        (Kind.LOG, b"{}\ny"),
+        (Kind.OUT, b"f"),
+    ]
+
+
+def test_who_is_too_fast_waits(writer, monkeypatch):
+    """When the room is used up, a print returns only once the journal has taken it."""
+    monkeypatch.setattr(buffers, "BUFFER_SIZE", 10)
+    buffer = Buffer(writer)
+    writer.may.clear()
+    printed = threading.Event()
+
+    def work() -> None:
+        for _ in range(3):
+            print_to(buffer, "x" * 8)
+        printed.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert not printed.wait(0.2)
+    writer.may.set()
+    assert printed.wait(30)
+    thread.join()
+    buffer.close()
+    assert b"".join(payload for _, payload in writer.found()) == b"x" * 24
+
+
+def test_nothing_is_taken_after_the_end(writer):
+    """What comes later is told so, or given back."""
+    buffer = Buffer(writer)
+    print_to(buffer, "a")
+    buffer.close()
+    buffer.close()
+    assert not buffer.add(Kind.ERR, b"b")
+    print_to(buffer, "c")
+    assert buffer.take_rest() == ["c"]
+    buffer.flush()
+    writer.close(End(State.SUCCEEDED))
+    assert [payload for kind, payload in writer.found() if kind is Kind.OUT] == [b"a"]
+
+
+def test_what_comes_while_it_closes_is_in_time(writer):
+    """Nothing that waits for the last append is given back, or lost."""
+    buffer = Buffer(writer)
+    writer.may.clear()
+    print_to(buffer, "a")
+    eventually(lambda: not buffer.items)
+    buffer.add(Kind.ERR, b"b")
+    rest: list[str] = []
+
+    def print_late() -> None:
+        print_to(buffer, "c")
+        rest.extend(buffer.take_rest())
+
+    threads = [threading.Thread(target=buffer.close), threading.Thread(target=print_late)]
+    threads[0].start()
+    eventually(lambda: buffer.closed)
+    threads[1].start()
+    eventually(lambda: "c" in buffer.items)
+    writer.may.set()
+    for thread in threads:
+        thread.join(30)
+    assert rest == []
+    assert writer.found() == [(Kind.OUT, b"a"), (Kind.ERR, b"b"), (Kind.OUT, b"c")]
+
+
+def test_only_what_is_too_late_is_given_back(writer):
+    """Between the announcement of the end and the last append, prints are still the run's."""
+    buffer = Buffer(writer)
+    buffer.closed = True  # as `close` begins
+    print_to(buffer, "in time")
+    assert buffer.take_rest() == []
+    buffer.closed = False
+    buffer.close()
+    assert writer.found() == [(Kind.OUT, b"in time")]
+
+
+def test_what_is_printed_amid_an_append_follows_by_itself(writer):
+    """Who finds the flusher awake leaves it to look again."""
+    buffer = Buffer(writer)
+    writer.may.clear()
+    print_to(buffer, "a")
+    eventually(lambda: not buffer.items)
+    buffer.items.append("b")  # a print that wakes nobody
+    writer.may.set()
+    eventually(lambda: len(writer.found()) == 2)
+    buffer.close()
+
+
+def test_a_flusher_survives_what_it_meets(writer, capfd):
+    """An unforeseen error is told on the console, and nobody waits for ever."""
+    buffer = Buffer(writer)
+    writer.trouble = RuntimeError("unforeseen")
+    print_to(buffer, "lost")
+    buffer.flush()
+    writer.trouble = None
+    print_to(buffer, "kept")
+    buffer.close()
+    assert writer.found() == [(Kind.OUT, b"kept")]
+    assert "unforeseen" in capfd.readouterr().err
+
+
+def test_a_flush_does_not_wait_for_who_never_stops(writer):
+    """It returns once what was there is written, whatever others go on writing."""
+    buffer, stop = Buffer(writer), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            print_to(buffer, "x")
+
+    def flush() -> None:
+        for _ in range(20):
+            buffer.flush()
+        stop.set()
+
+    threads = [threading.Thread(target=work), threading.Thread(target=flush)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    buffer.close()
+
+
+def test_who_interrupts_a_write_waits_for_nothing(writer):
+    """A signal handler, or `__del__`, may flush while its own thread is taking something in."""
+    buffer = Buffer(writer)
+    writer.may.clear()
+    print_to(buffer, "a")
+    eventually(lambda: not buffer.items)
+    with buffer._gate:
+        buffer.add(Kind.ERR, b"b")
+        buffer.flush()
+    writer.may.set()
+    buffer.close()
+    assert writer.found() == [(Kind.OUT, b"a"), (Kind.ERR, b"b")]
+
+
+def test_its_thread_ends_with_it(writer):
+    """A closed buffer leaves no thread."""
+    before = set(threading.enumerate())
+    buffer = Buffer(writer)
+    (thread,) = set(threading.enumerate()) - before
+    buffer.close()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_forked_child_has_nothing_of_it(writer):
+    """The child's copy is closed and empty, whoever held its locks."""
+    buffer = Buffer(writer)
+    writer.may.clear()
+    print_to(buffer, "held")
+    eventually(lambda: not buffer.items)
+    buffer.items.append("waiting")
+    child = os.fork()
+    if not child:
+        buffer.flush()
+        os._exit(0 if buffer.closed and not buffer.items and not buffer.add(Kind.ERR, b"") else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.may.set()
+    buffer.close()
+    assert b"".join(payload for _, payload in writer.found()) == b"heldwaiting"
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [("ü", b"\xc3\xbc"), ("a\udcffb", b"a\xffb"), ("\udc80\ud800x", b"\x80\\ud800x"), ("", b"")],
+)
+def test_any_text_can_be_encoded(text, data):
+    """Undecodable bytes come back; what stands for nothing is spelled out."""
+    assert encode_text(text) == data
