@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from outlive.entries import End, Entry, Kind, State
 from outlive.journals.base import Reader
-from outlive.runs import Run, create_run
+from outlive.runs import OwnRun, Run, create_run
 from outlive.sources.logs import capture_logs
 from outlive.sources.stdout import route_streams
 from outlive.sources.threads import follow_threads
@@ -27,7 +27,7 @@ def capturing(
     echo: bool = False,
     level: int | None = None,
     formatter: logging.Formatter | None = None,
-) -> Iterator[Run]:
+) -> Iterator[OwnRun]:
     """Capture the code right here in a run, which ends with it."""
     run = create_run(store or MemoryStore(), title="")
     buffer = run.collect(echo=echo)

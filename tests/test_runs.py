@@ -10,10 +10,10 @@ import pytest
 
 from outlive import runs
 from outlive.entries import End, Kind, State
-from outlive.errors import RunFinished
+from outlive.errors import RunError, RunFinished
 from outlive.journals.base import Reader
 from outlive.journals.disk import DiskWriter
-from outlive.runs import Run, create_run, current_run
+from outlive.runs import OwnRun, Run, create_run, current_run, find_run
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from tests.helpers import eventually
 from tests.journals.model import count_calls
@@ -111,6 +111,62 @@ def test_a_run_can_be_waited_for(store):
     assert run.wait() is State.SUCCEEDED
 
 
+def test_a_handle_tells_of_a_run_whoever_writes_it(store):
+    """Through store and journal: the record, the text, the end; it can cancel, but not bind."""
+    run = create_run(store, title="here", labels={"a": "b"})
+    handle = Run(store, run.id)
+    assert (handle.id, handle.record, handle.state) == (run.id, run.record, State.RUNNING)
+    run.write(Kind.OUT, b"caf\xc3\xa9 \xff\n")
+    assert handle.text() == "café \ufffd\n"
+    assert handle.wait(0.001) is State.RUNNING
+    with pytest.raises(RunError, match="another process"):
+        handle.bind(print)
+    handle.cancel()
+    assert run.journal.cancel_requested()
+    states: list[State] = []
+    thread = threading.Thread(target=lambda: states.append(handle.wait()))
+    thread.start()
+    run.end(DONE)
+    thread.join()
+    assert states == [State.SUCCEEDED]
+    with pytest.raises(RunFinished):
+        handle.cancel()
+
+
+def test_a_run_of_this_process_is_one_object(store):
+    """Who finds it by its id has it with all that only its writer can."""
+    run = create_run(store, title="")
+    assert find_run(store, run.id) is run
+    run.end(DONE)
+
+
+def test_two_threads_that_write_first_start_one_syncer(store, monkeypatch):
+    """However they meet."""
+    run = create_run(store, title="")
+    started: list[threading.Thread] = []
+    real = threading.Thread.start
+    barrier = threading.Barrier(8)
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "outlive-sync":
+            started.append(thread)
+            threading.Event().wait(0.01)
+        real(thread)
+
+    def write() -> None:
+        barrier.wait()
+        run.write(Kind.OUT, b"x\n")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(started) == 1
+    run.end(DONE)
+
+
 def test_a_run_that_collects_knows_that_it_was_cancelled(store):
     """The flag is set by whoever asks, through the run or through its store."""
     run = create_run(store, title="")
@@ -175,7 +231,7 @@ def test_what_was_written_is_synced_now_and_then(tmp_path, monkeypatch):
     wait_for_syncer(run)
 
 
-def wait_for_syncer(run: Run) -> None:
+def wait_for_syncer(run: OwnRun) -> None:
     """Wait until the thread that syncs has ended."""
     thread = run._syncer
     assert thread is not None
@@ -217,7 +273,7 @@ PROGRAM = """
 import os, sys
 from pathlib import Path
 from outlive.entries import End, Kind, State
-from outlive.runs import Run, create_run, current_run
+from outlive.runs import create_run
 from outlive.stores import DirectoryStore
 run = create_run(DirectoryStore(Path(sys.argv[1])), title="")
 run.write(Kind.OUT, b"x\\n")
@@ -236,6 +292,41 @@ def test_a_run_that_its_process_forgets_is_lost(tmp_path):
     assert record.end.state is State.LOST
     assert record.end.error == "the process that wrote this run is gone"
     assert record.end.exit_code is None
+
+
+WAITED = """
+import sys
+from pathlib import Path
+from outlive.entries import End, Kind, State
+from outlive.runs import create_run
+from outlive.stores import DirectoryStore
+run = create_run(DirectoryStore(Path(sys.argv[1])), title="")
+print(run.id, flush=True)
+if sys.stdin.readline() == "end\\n":
+    run.end(End(State.FAILED, exit_code=3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "state"), [("end\n", State.FAILED), ("vanish\n", State.LOST)], ids=["ends", "dies"]
+)
+def test_a_run_of_another_process_can_be_waited_for(tmp_path, order, state):
+    """Who waits is told when that process ends its run, and when it dies without."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITED, str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        assert program.stdin is not None
+        run = Run(DirectoryStore(tmp_path), program.stdout.readline().strip())
+        assert run.wait(0.01) is State.RUNNING
+        states: list[State] = []
+        thread = threading.Thread(target=lambda: states.append(run.wait(30)))
+        thread.start()
+        program.stdin.write(order)
+        program.stdin.close()
+        thread.join()
+    assert states == [state]
 
 
 def test_trouble_is_told(tmp_path, monkeypatch):

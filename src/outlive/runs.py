@@ -1,4 +1,4 @@
-"""A run as its own process sees it: written to, asked to end, ended; and the current one."""
+"""Runs: the handle that anybody has, the run that this process writes, and the current one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
@@ -17,37 +18,32 @@ from typing import ParamSpec, TypeVar, cast
 from . import platforms
 from .buffers import CURRENT_BUFFER, Buffer
 from .entries import TEXT_KINDS, End, Kind, RunRecord, State
-from .errors import RunFinished
+from .errors import RunError, RunFinished
 from .journals.base import Journal, JournalWriter, Reader
 from .stores import Store
 
-__all__ = ["Run", "create_run", "current_run"]
+__all__ = ["OwnRun", "Run", "cancelled", "create_run", "current_run", "find_run"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 #: Between two times that what was written is made to survive a loss of power, too.
 SYNC_SECONDS = 5.0
+#: Between two looks whether the writer of a run that is waited for still lives.
+_SETTLE_SECONDS = 1.0
 
 
 class Run:
-    """A living run of this process."""
+    """A run, of this process or of any other: what it is, how it fares, what it wrote."""
 
-    def __init__(self, record: RunRecord, writer: JournalWriter) -> None:
-        self.record = record
-        #: What work in this process writes through; None where nobody captures it.
-        self.buffer: Buffer | None = None
-        self._writer = writer
-        self._ending = threading.Event()
-        self._ended = threading.Event()
-        self._cancelled = threading.Event()
-        self._stop_listening: Callable[[], None] = _do_nothing
-        self._syncer: threading.Thread | None = None
+    def __init__(self, store: Store, run_id: str) -> None:
+        self.id = run_id
+        self._store = store
 
     @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.record.id
+    def record(self) -> RunRecord:
+        """All that is known of the run without reading its output."""
+        return self._store.record(self.id)
 
     @property
     def state(self) -> State:
@@ -57,6 +53,73 @@ class Run:
     @property
     def journal(self) -> Journal:
         """The run's journal."""
+        return self._store.journal(self.id)
+
+    def wait(self, timeout: float | None = None) -> State:
+        """Wait, at most `timeout` seconds, until the run has ended; returns how it fares then."""
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        news = threading.Event()
+        stop = self.journal.watch_life(news.set)
+        try:
+            while (state := self.state) is State.RUNNING:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                # A writer that dies tells nobody.
+                news.wait(min(left, _SETTLE_SECONDS))
+                news.clear()
+            return state
+        finally:
+            stop()
+
+    def text(self) -> str:
+        """Get the run's text so far: what was printed, logged and written to standard error."""
+        reader = Reader(self.journal)
+        parts = []
+        while entries := reader.read():
+            parts += [entry.text for entry in entries if entry.kind in TEXT_KINDS]
+        return b"".join(parts).decode(errors="replace")
+
+    def cancel(self) -> None:
+        """Ask the run to end, as anybody can who sees its store; raises RunFinished."""
+        journal = self.journal
+        journal.settle()
+        journal.request_cancel()
+
+    def bind(self, function: Callable[_P, _T]) -> Callable[_P, _T]:  # noqa: ARG002 - those of this process can
+        """Make a function (`async` or not) belong to this run, wherever it is called.
+
+        Pool workers need it: they work for whoever asks, and belong to no run by themselves.
+        Raises RunError where another process writes the run.
+        """
+        raise RunError(f"run {self.id} is written by another process: bind functions there")
+
+
+class OwnRun(Run):
+    """A run that this process writes."""
+
+    def __init__(self, store: Store, record: RunRecord, writer: JournalWriter) -> None:
+        super().__init__(store, record.id)
+        #: What work in this process writes through; None where nobody captures it.
+        self.buffer: Buffer | None = None
+        #: Whether the work knows that it was asked to end: then that is why it ended.
+        self.was_told = False
+        self._record = record
+        self._writer = writer
+        self._ending = threading.Event()
+        self._ended = threading.Event()
+        self._cancelled = threading.Event()
+        self._stop_listening: Callable[[], None] = _do_nothing
+        self._syncer: threading.Thread | None = None
+        self._syncer_lock = threading.Lock()
+        _own_runs[self.id] = self
+
+    @property
+    def record(self) -> RunRecord:
+        return self._record
+
+    @property
+    def journal(self) -> Journal:
         return self._writer.journal
 
     @property
@@ -91,11 +154,6 @@ class Run:
             _current_run.reset(run)
 
     def bind(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
-        """Make a function (`async` or not) belong to this run, wherever it is called.
-
-        Pool workers need it: they work for whoever asks, and belong to no run by themselves.
-        """
-
         @functools.wraps(function)
         def bound(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             with self.current():
@@ -111,23 +169,13 @@ class Run:
         return bound
 
     def wait(self, timeout: float | None = None) -> State:
-        """Wait, at most `timeout` seconds, until the run has ended; returns how it fares."""
         self._ended.wait(timeout)
         return self.state
 
     def text(self) -> str:
-        """Get the run's text so far: what was printed, logged and written to standard error."""
         if self.buffer is not None:
             self.buffer.flush()
-        reader = Reader(self.journal)
-        parts = []
-        while entries := reader.read():
-            parts += [entry.text for entry in entries if entry.kind in TEXT_KINDS]
-        return b"".join(parts).decode(errors="replace")
-
-    def cancel(self) -> None:
-        """Ask the run to end, as anybody can who sees its store; raises RunFinished."""
-        self.journal.request_cancel()
+        return super().text()
 
     def write(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
         """Append to the run's journal, behind what was printed before."""
@@ -140,10 +188,13 @@ class Run:
         self._writer.append(kind, payload, origin)
 
     def _start_syncer(self) -> None:
-        if self._syncer is None:
-            # Not before: a process without threads can be forked safely.
-            self._syncer = threading.Thread(target=self._sync, name="outlive-sync", daemon=True)
-            self._syncer.start()
+        if self._syncer is not None:
+            return
+        with self._syncer_lock:
+            if self._syncer is None:
+                # Not before: a process without threads can be forked safely.
+                self._syncer = threading.Thread(target=self._sync, name="outlive-sync", daemon=True)
+                self._syncer.start()
 
     def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` once, from any thread, when the run was asked to end; returns a stop."""
@@ -155,7 +206,7 @@ class Run:
             if journal.cancel_requested() and first.acquire(blocking=False):
                 callback()
 
-        stop = journal.on_cancel(look)
+        stop = journal.watch_life(look)
         look()
         return stop
 
@@ -166,7 +217,7 @@ class Run:
             self.buffer.close()
         self._ending.set()
         self._writer.close(end)
-        self.record = replace(self.record, end=end, ended_at=time.time_ns())
+        self._record = replace(self._record, end=end, ended_at=time.time_ns())
         self._ended.set()
 
     def _sync(self) -> None:
@@ -174,16 +225,38 @@ class Run:
             self._writer.sync()
 
 
-_current_run: ContextVar[Run | None] = ContextVar("outlive_run", default=None)
+#: So that a run of this process is one object, whoever asks for it.
+_own_runs: weakref.WeakValueDictionary[str, OwnRun] = weakref.WeakValueDictionary()
+
+_current_run: ContextVar[OwnRun | None] = ContextVar("outlive_run", default=None)
 
 
-def current_run() -> Run | None:
+def current_run() -> OwnRun | None:
     """Get the run that this code belongs to, if it belongs to one."""
     return _current_run.get()
 
 
+def cancelled() -> bool:
+    """Tell whether somebody asked the current run to end; outside of runs, nobody did.
+
+    Work in a thread cannot be ended from outside: it asks now and then, and returns. Its run is
+    `cancelled` once it was told so here, whatever it does then. What never asks and finishes has
+    succeeded, or failed, as if nobody had wanted it to end.
+    """
+    run = _current_run.get()
+    if run is None or not run.cancelled:
+        return False
+    run.was_told = True
+    return True
+
+
 def _do_nothing() -> None:
     pass
+
+
+def find_run(store: Store, run_id: str) -> Run:
+    """Get a handle of a run: the run itself where this process writes it."""
+    return _own_runs.get(run_id) or Run(store, run_id)
 
 
 def create_run(
@@ -194,7 +267,7 @@ def create_run(
     command: Sequence[str] | None = None,
     owner: str | None = None,
     on_trouble: Callable[[OSError], None] | None = None,
-) -> Run:
+) -> OwnRun:
     """Create a run in a store, written by this process.
 
     `on_trouble` is called once when entries begin to be lost, a full disk for example.
@@ -211,4 +284,4 @@ def create_run(
     writer = store.create(record)
     if on_trouble is not None:
         writer.on_trouble = on_trouble
-    return Run(record, writer)
+    return OwnRun(store, record, writer)

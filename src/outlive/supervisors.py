@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any, Protocol, Self
 
 from .entries import End, Kind, State, incomplete_suffix
-from .runs import Run
+from .runs import OwnRun
 from .sources.base import KERNEL_BUFFER, DescriptorSource, has_data
 
 __all__ = ["LIMIT_EXIT_CODE", "Console", "Supervisor", "Wakes"]
@@ -184,7 +184,7 @@ class Supervisor:
 
     def __init__(
         self,
-        run: Run,
+        run: OwnRun,
         source: DescriptorSource,
         console: Console,
         wakes: Wakes,

@@ -303,14 +303,17 @@ def test_no_wake_up_is_lost(create):
 
 
 def test_a_run_is_asked_to_end(create):
-    """A request to cancel wakes who waits for one and is remembered."""
+    """A request to cancel wakes who waits for one and is remembered; the end wakes, too."""
     writer = create()
     calls, callback = count_calls()
-    stop = writer.journal.on_cancel(callback)
+    stop = writer.journal.watch_life(callback)
     assert not writer.journal.cancel_requested()
     writer.journal.request_cancel()
     eventually(lambda: calls)
     assert writer.journal.cancel_requested()
+    del calls[:]
+    writer.close(DONE)
+    eventually(lambda: calls)
     stop()
     stop()
 

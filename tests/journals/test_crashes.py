@@ -327,7 +327,7 @@ def test_readers_are_woken_across_processes(program, tmp_path, monkeypatch, poll
         eventually(lambda: calls and text_in(read_all(journal)).endswith(b"%d\n" % i))  # noqa: B023
     stop_watching()
     cancels, callback = count_calls()
-    stop_waiting = journal.on_cancel(callback)
+    stop_waiting = journal.watch_life(callback)
     DiskJournal(journal.folder).request_cancel()
     eventually(lambda: cancels)
     stop_waiting()

@@ -309,7 +309,7 @@ def test_to_cancel_is_to_ask_the_writer(accept, status):
     """A program is told that it was asked; a form leads back to the run."""
     client = make_client()
     asked = []
-    client.site.store.journal(LIVING).on_cancel(lambda: asked.append(1))
+    client.site.store.journal(LIVING).watch_life(lambda: asked.append(1))
     response = client.ask(f"/runs/{LIVING}/cancel", "POST", accept=accept)
     assert response.status == status
     assert headers_of(response).get("location") == (f"../{LIVING}" if status == 303 else None)

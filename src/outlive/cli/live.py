@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..entries import End
 from ..errors import ConfigError, OutliveError
-from ..runs import Run, create_run
+from ..runs import OwnRun, create_run
 from ..settings import HOST
 from ..sources.base import DescriptorSource
 from ..standalone.server import Server, is_loopback
@@ -90,7 +90,7 @@ def _warn(error: OSError) -> None:
 
 
 def _supervise(
-    run: Run,
+    run: OwnRun,
     *,
     console: TerminalConsole,
     begin: Callable[[], DescriptorSource | End],
@@ -128,12 +128,12 @@ def _linger(seconds: float, wakes: Wakes) -> None:
         wakes.enough.wait(seconds)
 
 
-def _count_lines(run: Run) -> int:
+def _count_lines(run: OwnRun) -> int:
     tail, _ = run.journal.tail()
     return tail.lines
 
 
-def _summary(store: Store, run: Run, end: End, *, lines: int) -> str:
+def _summary(store: Store, run: OwnRun, end: End, *, lines: int) -> str:
     """Sum a run up in a line."""
     parts = [
         render_end(end),

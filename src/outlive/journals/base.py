@@ -106,8 +106,11 @@ class Journal(ABC):
     def cancel_requested(self) -> bool:
         """Tell whether somebody asked for that."""
 
-    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback`, from any thread, whenever that may have been asked; returns a stop."""
+    def watch_life(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback`, from any thread, when that may have been asked, or the run has ended.
+
+        Returns a stop. Cheaper than to be woken by every entry.
+        """
         return self.watch(callback)
 
     def settle(self) -> None:  # noqa: B027 - a journal whose writer cannot die has nothing to do

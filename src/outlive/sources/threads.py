@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..runs import Run, current_run
+from ..runs import OwnRun, current_run
 
 __all__ = ["follow_threads"]
 
@@ -35,7 +35,7 @@ def _start_inside(self: threading.Thread) -> None:
 class _Inside:
     """Enters the run and then does what the thread is for."""
 
-    def __init__(self, run: Run, work: Callable[[], None]) -> None:
+    def __init__(self, run: OwnRun, work: Callable[[], None]) -> None:
         self._run = run
         self._work = work
 

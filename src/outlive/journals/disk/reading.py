@@ -259,7 +259,8 @@ class DiskJournal(Journal):
                 f"cannot ask run {self.run} to end: {error.strerror}"
             ) from None
 
-    def on_cancel(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def watch_life(self, callback: Callable[[], None]) -> Callable[[], None]:
+        # Files come and go: a request to cancel comes, and the reserve goes behind the end.
         return platforms.watch(self.folder, callback, writes=False)
 
     def cancel_requested(self) -> bool:
