@@ -214,6 +214,11 @@ class RunRecord:
     end: End = _UNENDED
     ended_at: int | None = None
 
+    @property
+    def place(self) -> str:
+        """Its place among all runs: places sort as runs were started."""
+        return f"{self.started_at:016x}{self.id}"
+
     def encode(self) -> bytes:
         """Write the payload of the start entry: all that is known when a run starts."""
         facts = ("id", "title", "started_at", "labels", "owner", "key", "command", "process")

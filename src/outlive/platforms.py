@@ -15,7 +15,8 @@ import re
 import struct
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "exit_descriptor",
     "is_alive",
     "is_locked",
+    "locked",
     "network_filesystem",
     "release_lock",
     "session_groups",
@@ -63,6 +65,48 @@ def release_lock(fd: int, byte: int) -> None:
     """Unlock a byte; all are unlocked when the last descriptor is closed."""
     if _OFD:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0))
+    elif not byte:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def locked(fd: int, seconds: float) -> Iterator[bool]:
+    """Hold the lock of a file that others hold for moments only, then close it.
+
+    False where it could not be had within `seconds`: whoever has it may have been stopped.
+    """
+    _held.add(fd)
+    try:
+        yield _wait_for_lock(fd, seconds)
+    finally:
+        _held.discard(fd)
+        # A process forked meanwhile may still have the descriptor: closing would not unlock.
+        release_lock(fd, 0)
+        os.close(fd)
+
+
+def _wait_for_lock(fd: int, seconds: float) -> bool:
+    # By looking again: no lock of fcntl(2) or flock(2) can be waited for with a limit.
+    deadline, pause = time.monotonic() + seconds, 0.0002
+    while not take_lock(fd):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.01)
+    return True
+
+
+_held: set[int] = set()
+
+
+def _close_held() -> None:
+    """Leave locks to the parent: its death, not that of its children, must free them."""
+    for fd in _held:
+        os.close(fd)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_held)
 
 
 def is_locked(fd: int, byte: int = 0) -> bool:

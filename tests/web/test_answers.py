@@ -5,14 +5,16 @@ import logging
 
 import pytest
 
-from outlive.entries import Cursor, Kind, Position
+from outlive.entries import Cursor, End, Kind, Position, RunRecord, State
 from outlive.errors import JournalUnavailable
 from outlive.formats import FORMATS
 from outlive.journals.memory import MemoryJournal
+from outlive.stores import MemoryStore
+from outlive.web.answers import Site
 from outlive.web.messages import Stream
 from tests.event_streams import parse_events
 from tests.formats.pages import read_page
-from tests.web.sites import BROWSER, ENDED, LIVING, body_of, headers_of, make_client
+from tests.web.sites import BROWSER, ENDED, LIVING, Client, body_of, headers_of, make_client
 
 RECONNECTING = ["sse", "entries"]
 STREAMING = list(FORMATS)
@@ -146,7 +148,7 @@ def test_a_mistake_of_ours_is_not_shown_to_whoever_asked(caplog, monkeypatch):
     """The one who runs this gets the traceback, the client a status."""
     client = make_client()
 
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(client.site.store, "records", fail)
@@ -182,6 +184,36 @@ def test_the_list_has_every_run_with_its_record():
     }
 
 
+def test_the_list_comes_in_pages_of_what_may_be_seen():
+    """`older` leads to what follows, is null at the end, and counts nothing that is hidden."""
+    store = MemoryStore()
+    for number in range(1, 10):
+        run = RunRecord(id=f"{number}" * 20, title="x", started_at=number)
+        store.create(run).close(End(State.SUCCEEDED))
+
+    def access(request, action, record):
+        return record is None or record.started_at % 2 == 1
+
+    client = Client(Site(store=store, access=access))
+    pages, before = [], ""
+    while before is not None:
+        url = f"/?format=json&count=2&before={before}"
+        page = json.loads(body_of(client.ask(url)))
+        pages.append("".join(run["id"][0] for run in page["runs"]))
+        before = page["older"]
+    assert pages == ["97", "53", "1"]
+    exactly = json.loads(body_of(client.ask("/?format=json&count=5")))
+    assert exactly["older"] is None
+
+
+@pytest.mark.parametrize("count", ["0", "1001", "-1", "x", "", "²", "9" * 20])
+def test_a_page_of_the_list_has_a_sensible_size(count):
+    """Anything else is one clear error."""
+    response = make_client().ask(f"/?format=json&count={count}")
+    assert response.status == 400
+    assert b"count is a number from 1 to 1,000" in body_of(response)
+
+
 def test_a_server_of_one_run_shows_nothing_else():
     """Neither in the list, nor to who knows the id, nor to be cancelled."""
     client = make_client(only=LIVING)
@@ -203,7 +235,10 @@ def test_what_may_not_be_seen_does_not_exist():
 
     client = make_client()
     client.site = type(client.site)(store=client.site.store, access=access)
-    assert json.loads(body_of(client.ask("/", accept="application/json"))) == {"runs": []}
+    assert json.loads(body_of(client.ask("/", accept="application/json"))) == {
+        "runs": [],
+        "older": None,
+    }
     unknown, hidden = client.ask(f"/runs/{'c' * 20}"), client.ask(f"/runs/{LIVING}")
     assert hidden.status == unknown.status == 404
     assert body_of(hidden).replace(LIVING.encode(), b"") == body_of(unknown).replace(b"c" * 20, b"")

@@ -15,6 +15,7 @@ from ..entries import RunRecord
 from ..errors import (
     AccessDenied,
     CursorExpired,
+    FormatError,
     OutliveError,
     RunFinished,
     RunNotFound,
@@ -32,6 +33,8 @@ __all__ = ["Site", "answer"]
 
 #: Longer than any URL of ours (a browser's own limit is higher).
 URL_LIMIT = 4096
+#: How many runs a list has, unless told otherwise, and at most.
+LIST_COUNT, LIST_LIMIT = 100, 1000
 
 _log = logging.getLogger("outlive")
 
@@ -128,9 +131,34 @@ def _list(request: Request, site: Site) -> Response:
     if chosen not in (_JSON, "json"):
         status = 400 if request.query.get("format") else 406
         return _error(request, status, "the list of runs is text/html or application/json")
-    records = [site.store.record(site.only)] if site.only else site.store.records()
-    seen = [record.as_json() for record in records if site.access(request, "list", record)]
-    return _json(200, {"runs": seen})
+    seen = _seen(request, site)
+    count = _count(request)
+    older = seen[count - 1].place if len(seen) > count else None
+    return _json(200, {"runs": [record.as_json() for record in seen[:count]], "older": older})
+
+
+def _count(request: Request) -> int:
+    text = request.query.get("count", str(LIST_COUNT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIST_LIMIT):
+        raise FormatError(f"count is a number from 1 to {LIST_LIMIT:,}, not {text[:40]!r}")
+    return int(text)
+
+
+def _seen(request: Request, site: Site) -> list[RunRecord]:
+    """Get the records that may be listed: as many as were asked for, and one more if there is."""
+    wanted = _count(request) + 1
+    if site.only is not None:
+        found = [site.store.record(site.only)]
+        return [record for record in found if site.access(request, "list", record)]
+    seen: list[RunRecord] = []
+    before = request.query.get("before", "")
+    while len(seen) < wanted:
+        batch = site.store.records(count=wanted, before=before)
+        seen += [record for record in batch if site.access(request, "list", record)]
+        if len(batch) < wanted:
+            break
+        before = batch[-1].place
+    return seen
 
 
 def _find(request: Request, site: Site, run: str, action: Action) -> RunRecord:

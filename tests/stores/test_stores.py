@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -12,30 +11,17 @@ from pathlib import Path
 import pytest
 
 from outlive import platforms
-from outlive.entries import End, Kind, RunRecord, State
+from outlive.entries import End, Kind, State
 from outlive.errors import ConfigError, OutliveError, RunNotFound
 from outlive.journals.disk import DiskWriter
 from outlive.stores import DirectoryStore, MemoryStore, Store, open_store
-
-DONE = End(State.SUCCEEDED, exit_code=0)
+from tests.stores.runs import DONE, finish, record
 
 
 @pytest.fixture(params=["memory", "directory"])
 def store(request, tmp_path) -> Store:
     """Make a store of each kind."""
     return MemoryStore() if request.param == "memory" else DirectoryStore(tmp_path / "store")
-
-
-def record(run: str = "", started_at: int = 1) -> RunRecord:
-    """Make a run's record."""
-    return RunRecord(id=run or secrets.token_hex(10), title="a run", started_at=started_at)
-
-
-def finish(store: Store, run: str = "", started_at: int = 1) -> str:
-    """Make a run that has ended, and return its id."""
-    writer = store.create(record(run, started_at))
-    writer.close(DONE)
-    return writer.journal.run
 
 
 def test_runs_are_listed_newest_first(store):
@@ -47,6 +33,20 @@ def test_runs_are_listed_newest_first(store):
     assert found == [("b", State.RUNNING), ("c", State.SUCCEEDED), ("a", State.SUCCEEDED)]
     writer.close(End(State.FAILED, exit_code=3))
     assert store.record("b" * 20).end == End(State.FAILED, exit_code=3)
+
+
+def test_a_list_can_be_had_in_pages(store):
+    """A page begins behind a record's place, whatever is started or ended meanwhile."""
+    for place in range(5):
+        finish(store, f"{place}" * 20, 1 + place // 2)
+    assert [run.id[0] for run in store.records()] == ["4", "3", "2", "1", "0"]
+    first = store.records(count=2)
+    finish(store, "9" * 20, 9)
+    assert [run.id[0] for run in first] == ["4", "3"]
+    second = store.records(count=2, before=first[-1].place)
+    assert [run.id[0] for run in second] == ["2", "1"]
+    assert [run.id[0] for run in store.records(before=second[-1].place)] == ["0"]
+    assert store.records(count=0) == []
 
 
 def test_a_run_is_found_by_name(store):

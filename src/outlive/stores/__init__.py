@@ -1,0 +1,33 @@
+"""The runs of one store: their records and journals, and the servers that show them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import ConfigError
+from .base import Store
+from .directory import DirectoryStore
+from .memory import MemoryStore
+
+__all__ = ["DirectoryStore", "MemoryStore", "Store", "is_store", "open_store"]
+
+
+def is_store(url: str) -> bool:
+    """Tell whether there is anything where a URL says that a store is."""
+    return url == "memory:" or _directory(url).exists()
+
+
+def open_store(url: str) -> Store:
+    """Open the store that a URL or a directory names, and make it where there is none."""
+    return MemoryStore() if url == "memory:" else DirectoryStore(_directory(url))
+
+
+def _directory(url: str) -> Path:
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme != "file":
+        raise ConfigError(f"no store is named like {url!r}: give a directory, or memory:")
+    try:
+        return Path(url.removeprefix("file://")).expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        # A user who does not exist, or links that lead nowhere.
+        raise ConfigError(f"cannot use the store {url}: {error}") from None

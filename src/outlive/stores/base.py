@@ -1,0 +1,145 @@
+"""What a store is, and all policy that its alternatives share."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from ..entries import RunRecord
+from ..errors import OutliveError, RunNotFound
+from ..journals.base import Journal, JournalWriter
+
+__all__ = ["Claim", "Store"]
+
+
+class Claim(ABC):
+    """The right to decide, alone, which run has a key."""
+
+    @abstractmethod
+    def read(self) -> str:
+        """Get the run that had the key last; empty where there was none."""
+
+    @abstractmethod
+    def write(self, run: str) -> None:
+        """Give the key to a run."""
+
+
+class Store(ABC):
+    """Where runs and their journals live. `id` names it for as long as it exists."""
+
+    id: str
+
+    def __init__(self) -> None:
+        self._journals: weakref.WeakValueDictionary[str, Journal] = weakref.WeakValueDictionary()
+        self._journals_lock = threading.Lock()
+        self._ended: dict[str, RunRecord] = {}
+
+    @abstractmethod
+    def create(self, record: RunRecord) -> JournalWriter:
+        """Make the journal of a new run; the caller is its writer."""
+
+    @abstractmethod
+    def ids(self) -> list[str]:
+        """List the ids of all runs, in no order."""
+
+    @abstractmethod
+    def _open(self, run: str) -> Journal:
+        """Open a journal; raises RunNotFound."""
+
+    @abstractmethod
+    def _claiming(self, key: str) -> AbstractContextManager[Claim]:
+        """Keep everybody else from claiming a key meanwhile, in all processes and threads."""
+
+    @abstractmethod
+    def token(self) -> str:
+        """Get the secret that opens the servers of this store."""
+
+    @abstractmethod
+    def register_server(self, url: str) -> Callable[[], None]:
+        """Announce a server of all runs of this store; returns how to take that back."""
+
+    @abstractmethod
+    def server_url(self) -> str | None:
+        """Get the URL of a living server of this store, if there is one."""
+
+    def claim(self, record: RunRecord) -> JournalWriter | RunRecord:
+        """Make the journal of a new run, unless a living run has its key: then get that record.
+
+        Of all who claim a key at once, in whatever process, one gets the writer.
+        """
+        if record.key is None:
+            return self.create(record)
+        with self._claiming(record.key) as claim:
+            living = self._living(claim.read())
+            if living is not None:
+                return living
+            # In this order: a key of a run that is not there (yet, or never) is free.
+            claim.write(record.id)
+            return self.create(record)
+
+    def _living(self, run: str) -> RunRecord | None:
+        with contextlib.suppress(RunNotFound):
+            journal = self.journal(run)
+            journal.settle()
+            if journal.end() is None:
+                return RunRecord.of(journal.start())
+        return None
+
+    def journal(self, run: str) -> Journal:
+        """Get the journal of a run: one object per run and process, which its readers share."""
+        with self._journals_lock:
+            journal = self._journals.get(run)
+            if journal is None:
+                journal = self._journals[run] = self._open(run)
+            return journal
+
+    def record(self, run: str) -> RunRecord:
+        """Get what is known of a run; one whose writer is gone gets its end first."""
+        journal = self.journal(run)
+        if run in self._ended:
+            return self._ended[run]
+        journal.settle()
+        record = RunRecord.of(journal.start(), journal.end())
+        if record.ended_at is not None:
+            self._ended[run] = record
+        return record
+
+    def records(self, *, count: int | None = None, before: str = "") -> list[RunRecord]:
+        """Get the records of runs, the newest first: all, or `count` of them.
+
+        With `before`, the place of a record, only those that are listed behind it.
+        """
+        records, runs = [], self.ids()
+        for gone in self._ended.keys() - set(runs):
+            del self._ended[gone]
+        for run in runs:
+            # It may be removed meanwhile, or be damaged beyond recognition.
+            with contextlib.suppress(OutliveError):
+                record = self.record(run)
+                if not before or record.place < before:
+                    records.append(record)
+        return sorted(records, key=_place, reverse=True)[:count]
+
+    def find(self, name: str) -> str:
+        """Find the id of a run by its id, a unique prefix of it, or `last`; raises RunNotFound."""
+        if name == "last":
+            records = self.records(count=1)
+            if not records:
+                raise RunNotFound(name, "there are no runs yet")
+            return records[0].id
+        found = [run for run in self.ids() if run.startswith(name)] if name else []
+        if name in found:
+            return name
+        if len(found) > 1:
+            raise RunNotFound(name, f"{len(found)} runs begin like this, give more of the id")
+        if not found:
+            raise RunNotFound(name)
+        return found[0]
+
+
+def _place(record: RunRecord) -> str:
+    return record.place

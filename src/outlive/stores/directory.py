@@ -1,0 +1,159 @@
+"""A store in a directory of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .. import platforms
+from ..entries import RunRecord
+from ..errors import ConfigError, JournalUnavailable, RunNotFound
+from ..journals.base import Journal, JournalWriter
+from ..journals.disk import DiskJournal
+from .base import Claim, Store
+from .keys import claim_key
+
+__all__ = ["DirectoryStore"]
+
+#: Of the layout of a directory; a store with a higher number is refused.
+FORMAT = 1
+
+#: Of a run; it is also the name of its folder, and the beginning of its cursors.
+_ID = re.compile(r"[0-9a-f]{20}")
+
+
+class DirectoryStore(Store):
+    """Runs in a directory of this machine, for all processes of one user."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._runs = path / "runs"
+        kind = platforms.network_filesystem(path)
+        if kind is not None:
+            raise ConfigError(
+                f"the store {path} is on a network file system ({kind}), where locks and "
+                "notification cannot be relied on: choose a local directory (--store)"
+            )
+        try:
+            _make_folder(self._runs)
+            facts = json.loads(self._create_once("store.json", self._facts))
+            if facts["format"] != FORMAT:
+                raise ConfigError(
+                    f"the store {path} has format {facts['format']}, this Outlive knows {FORMAT}: "
+                    "use a newer Outlive, or another directory (--store)"
+                )
+            self.id = str(facts["id"])
+        except (LookupError, TypeError, ValueError):
+            raise ConfigError(f"the store {path} is damaged: see {path / 'store.json'}") from None
+        except OSError as error:
+            raise ConfigError(f"cannot use the store {path}: {_reason(error)}") from None
+
+    @staticmethod
+    def _facts() -> str:
+        return json.dumps({"format": FORMAT, "id": secrets.token_hex(4)})
+
+    def _create_once(self, name: str, content: Callable[[], str]) -> str:
+        """Read a small file; make it where there is none, one process of several."""
+        path = self.path / name
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text()
+        draft = self.path / f".{name}.{secrets.token_hex(4)}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(content())
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # Unlike a rename, a link fails where another process was first.
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        return path.read_text()
+
+    def create(self, record: RunRecord) -> JournalWriter:
+        try:
+            writer = DiskJournal.create(self._runs, record)
+        except OSError as error:
+            raise ConfigError(f"cannot write to the store {self.path}: {_reason(error)}") from None
+        with self._journals_lock:
+            self._journals[record.id] = writer.journal
+        return writer
+
+    def ids(self) -> list[str]:
+        try:
+            return [path.name for path in self._runs.iterdir() if _ID.fullmatch(path.name)]
+        except OSError as error:
+            raise ConfigError(f"cannot read the store {self.path}: {_reason(error)}") from None
+
+    def _open(self, run: str) -> Journal:
+        if not (_ID.fullmatch(run) and (self._runs / run).is_dir()):
+            raise RunNotFound(run)
+        return DiskJournal(self._runs / run)
+
+    @contextlib.contextmanager
+    def _claiming(self, key: str) -> Iterator[Claim]:
+        keys = self.path / "keys"
+        try:
+            _make_folder(keys)
+            with claim_key(keys, key) as claim:
+                yield claim
+        except OSError as error:
+            raise ConfigError(f"cannot write to the store {self.path}: {_reason(error)}") from None
+
+    def token(self) -> str:
+        try:
+            token = self._create_once("token", lambda: secrets.token_urlsafe(24)).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = _reason(error) if isinstance(error, OSError) else "it is damaged"
+            raise JournalUnavailable(f"no token in {self.path}: {why}") from None
+        if not token:
+            # Left by a loss of power, it would let everybody in.
+            raise ConfigError(f"the token is empty: remove {self.path / 'token'} for a new one")
+        return token
+
+    def register_server(self, url: str) -> Callable[[], None]:
+        servers = self.path / "servers"
+        _make_folder(servers)
+        path = servers / secrets.token_hex(4)
+        draft = servers / f".{path.name}"
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        # Whoever looks believes the lock, not the file: a killed server leaves only a file. So
+        # there is no file to be seen before it is locked.
+        platforms.take_lock(fd)
+        os.write(fd, url.encode())
+        draft.rename(path)
+
+        def withdraw() -> None:
+            path.unlink(missing_ok=True)
+            os.close(fd)
+
+        return withdraw
+
+    def server_url(self) -> str | None:
+        for path in sorted((self.path / "servers").glob("[!.]*")):
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                if platforms.is_locked(file.fileno()):
+                    return file.read(1000).decode()
+                path.unlink()
+        return None
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder, and those above that are missing, for nobody but its user."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(0o700, exist_ok=True)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

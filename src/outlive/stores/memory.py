@@ -1,0 +1,66 @@
+"""A store in the memory of one process."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+
+from ..entries import RunRecord
+from ..errors import RunNotFound
+from ..journals.base import Journal, JournalWriter
+from ..journals.memory import MemoryJournal, MemoryWriter
+from .base import Claim, Store
+
+__all__ = ["MemoryStore"]
+
+
+class _MemoryClaim(Claim):
+    def __init__(self, keys: dict[str, str], key: str) -> None:
+        self._keys, self._key = keys, key
+
+    def read(self) -> str:
+        return self._keys.get(self._key, "")
+
+    def write(self, run: str) -> None:
+        self._keys[self._key] = run
+
+
+class MemoryStore(Store):
+    """Runs that only this process sees, and that end with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.id = secrets.token_hex(4)
+        self._kept: dict[str, MemoryJournal] = {}
+        self._keys: dict[str, str] = {}
+        self._keys_lock = threading.Lock()
+        self._token = secrets.token_urlsafe(24)
+
+    def create(self, record: RunRecord) -> JournalWriter:
+        journal = self._kept[record.id] = MemoryJournal(record)
+        return MemoryWriter(journal)
+
+    def ids(self) -> list[str]:
+        return list(self._kept)
+
+    def _open(self, run: str) -> Journal:
+        try:
+            return self._kept[run]
+        except KeyError:
+            raise RunNotFound(run) from None
+
+    @contextlib.contextmanager
+    def _claiming(self, key: str) -> Iterator[Claim]:
+        with self._keys_lock:
+            yield _MemoryClaim(self._keys, key)
+
+    def token(self) -> str:
+        return self._token
+
+    def register_server(self, url: str) -> Callable[[], None]:  # noqa: ARG002 - nobody else looks
+        return lambda: None
+
+    def server_url(self) -> str | None:
+        return None
