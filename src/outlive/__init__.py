@@ -1,5 +1,67 @@
 """Live output of long-running work, in the browser: a run is a log, a viewer a cursor in it."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .entries import State
+    from .errors import (
+        AccessDenied,
+        ConfigError,
+        CursorExpired,
+        FormatError,
+        JournalError,
+        JournalUnavailable,
+        OutliveError,
+        RunError,
+        RunFinished,
+        RunNotFound,
+        Unauthorized,
+    )
+    from .runs import Run, cancelled, current_run
+    from .work import capture, start
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "AccessDenied",
+    "ConfigError",
+    "CursorExpired",
+    "FormatError",
+    "JournalError",
+    "JournalUnavailable",
+    "OutliveError",
+    "Run",
+    "RunError",
+    "RunFinished",
+    "RunNotFound",
+    "State",
+    "Unauthorized",
+    "__version__",
+    "cancelled",
+    "capture",
+    "current_run",
+    "start",
+]
+
+#: Where what is no error is from; `import outlive` costs nothing until it is used.
+_HOMES = {
+    "Run": "runs",
+    "State": "entries",
+    "cancelled": "runs",
+    "capture": "work",
+    "current_run": "runs",
+    "start": "work",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
