@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.browsers import browser, complaints, page
 from tests.programs import Outlive
+
+__all__ = ["browser", "complaints", "outlive", "page"]
 
 # No test asserts how fast it is, and the machines that run this are busy with other things.
 settings.register_profile("outlive", deadline=None)

@@ -1,71 +1,17 @@
 """The page, in a real browser, over a real server, of real commands."""
 
 import json
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+from playwright.sync_api import Response, expect
 
 from tests.programs import Outlive
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE = 30_000
-
 pytestmark = pytest.mark.timeout(180)
-
-
-def program_of_browser() -> str:
-    """Find Chromium; without it these tests fail, for the page is not to be trusted unseen."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-    assert found is not None, "Chromium is missing: `make test` as root installs it"
-    return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests here."""
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program_of_browser(), args=ARGUMENTS, timeout=120_000
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """Collect what the browser complains of; in the end nothing may be left."""
-    return []
-
-
-@pytest.fixture
-def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
-    """Open an empty page; errors and broken policies on it are complaints."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.on("console", lambda m: complaints.extend([m.text] * (m.type in ("error", "warning"))))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.add_init_script(
-        "addEventListener('securitypolicyviolation', e => console.error('CSP: ' + e.violatedDirective))"
-    )
-    yield page
-    context.close()
-    assert complaints == []
 
 
 def start(outlive: Outlive, program: str, *options: str, **others: Any) -> tuple[Any, str]:

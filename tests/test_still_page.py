@@ -2,40 +2,25 @@
 
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browsers import PATIENCE
 from tests.programs import Outlive
-from tests.test_page import ARGUMENTS, HOSTILE, PATIENCE, program_of_browser
+from tests.test_page import HOSTILE
 
 pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def outlive(tmp_path: Path) -> Iterator[Outlive]:
-    """Provide the program, with an empty store."""
-    program = Outlive(tmp_path / "store")
-    yield program
-    program.close()
-
-
-@pytest.fixture(scope="module")
-def still() -> Iterator[Page]:
+def still(browser: Browser) -> Iterator[Page]:
     """Open a small window of a browser that runs no scripts."""
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program_of_browser(), args=ARGUMENTS, timeout=120_000
-        )
-        context = browser.new_context(
-            java_script_enabled=False, viewport={"width": 640, "height": 400}
-        )
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        yield page
-        browser.close()
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 640, "height": 400})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    yield page
+    context.close()
 
 
 def show(page: Page, url: str) -> Locator:

@@ -9,7 +9,7 @@ const KEEP = 5000;
 const PAUSED_KEEP = 10000;      // while someone reads nothing is taken away, so there is a second bound
 const CHUNK_LINES = 200, CHUNK_SIZE = 100000;
 const FLAGS = [[BOLD, "b"], [DIM, "d"], [ITALIC, "i"], [UNDERLINE, "u"], [STRIKE, "s"], [HIDDEN, "h"]];
-const TAGS = { err: "standard error", warning: "warning", error: "error" };
+const LEVELS = { DEBUG: "debug", INFO: "info", WARNING: "warning", ERROR: "error", CRITICAL: "error" };
 
 /** The log of one run in the page. */
 export class Log {
@@ -40,7 +40,13 @@ export class Log {
     this.log.replaceChildren();
   }
 
-  write(text, channel, tag) { this.terminal.write(text, channel, tag); this.schedule(); }
+  /** Takes the text of an entry, whose kind, level and origin mark its lines. */
+  write(text, entry) {
+    const { kind, origin, level, logger } = entry;
+    if (origin !== (this.origin ??= origin)) this.log.classList.add("several");
+    this.terminal.write(text, `${kind} ${origin}`, { kind, origin, level, logger });
+    this.schedule();
+  }
 
   mark(row) { this.terminal.mark(row); this.schedule(); }
 
@@ -162,13 +168,28 @@ export class Log {
 }
 
 function render(line, tail) {
-  const element = el("div", { className: line.tag ? `line ${line.tag}` : "line" });
-  if (line.tag) element.title = TAGS[line.tag];
+  const element = el("div", { className: "line" });
+  if (line.tag) label(element, line.tag);
   if (line.marks) element.append(...marks(line.marks));
+  if (line.tag.origin) element.append(origin(line.tag));
   for (const { text, style } of spansOf(line)) element.append(span(text, style));
   if (line.cut) element.append(el("span", { className: "cut" }, `… ${count(line.cut, "more character")} of this line: see the plain text`));
   if (line.n < tail) element.append("\n");
   return element;
+}
+
+// Shown only where a run has several; as content of the style sheet, so that it is not copied with the text.
+function origin({ origin: number }) {
+  const element = el("span", { className: `origin from${number % 6}` });
+  element.dataset.origin = number;
+  return element;
+}
+
+function label(element, { kind, level, logger }) {
+  if (kind === "err") element.classList.add("err");
+  if (kind === "log") element.classList.add("log", LEVELS[level] ?? "info");
+  const title = kind === "err" ? "standard error" : kind === "log" ? [level, logger].filter(Boolean).join(" · ") : "";
+  if (title) element.title = title;
 }
 
 function marks({ dropped, rows }) {

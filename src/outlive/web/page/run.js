@@ -2,20 +2,20 @@
 
 import { badge, commandOf, count, dropToken, duration, el, elapsed, getJSON, icon, now, outcome, say } from "./common.js";
 import { Log } from "./log.js";
+import { Panel } from "./panel.js";
 import { Stream } from "./stream.js";
 
 const TAIL = 5000;
-const STAGES = 6;
-const LEVELS = { WARNING: "warning", ERROR: "error", CRITICAL: "error" };
 const ENDED = {
-  succeeded: "succeeded",
-  failed: "failed",
-  cancelled: "was cancelled",
-  lost: "was lost: the process that wrote it is gone, and so is how it ended",
+  succeeded: ["succeeded", ""],
+  failed: ["failed", ""],
+  cancelled: ["was cancelled", ""],
+  lost: ["was lost", ": the process that wrote it is gone, and so is how it ended"],
 };
 
 const $ = (id) => document.getElementById(id);
 const log = new Log({ log: $("log"), top: $("earlier"), resume: $("resume"), empty: $("empty") });
+const panel = new Panel({ panel: $("stages"), bars: $("bars"), finished: $("finished") });
 let run = null, stream = null;
 
 dropToken();
@@ -67,6 +67,7 @@ function facts(items) {
 
 function tick() {
   if (run?.started_at) say($("elapsed"), elapsed(run, now()));
+  panel.tick();
 }
 
 function status(text, retry = false) {
@@ -103,13 +104,13 @@ function textOf({ text, bytes }) {
 const KINDS = {
   start(entry) {
     if (run?.began) return;
-    if (entry.line > 1) log.begin(entry.line);
+    if (entry.line > 1) log.begin(panel.since = entry.line);
     show({ ...entry, id: entry.run, state: run?.state ?? "running", started_at: run?.started_at ?? entry.time, began: true });
   },
-  out(entry) { log.write(textOf(entry), `out ${entry.origin}`); },
-  err(entry) { log.write(textOf(entry), `err ${entry.origin}`, "err"); },
-  log(entry) { log.write(textOf(entry), `log ${entry.origin}`, LEVELS[entry.level] ?? ""); },
-  stage(entry) { stage(entry); },
+  out(entry) { log.write(textOf(entry), entry); },
+  err(entry) { log.write(textOf(entry), entry); },
+  log(entry) { log.write(textOf(entry), entry); },
+  stage(entry) { panel.take(entry); },
   event(entry) {
     const data = entry.data === null || entry.data === undefined ? "" : JSON.stringify(entry.data);
     log.mark({ kind: "event", text: `${entry.name} ${data.length > 500 ? `${data.slice(0, 500)}…` : data}` });
@@ -121,9 +122,9 @@ const KINDS = {
   },
   end(entry) {
     show({ state: entry.state, exit_code: entry.exit_code, signal: entry.signal, error: entry.error, ended_at: entry.time });
-    drawStages();
-    const words = outcome(run);
-    const sentence = `The run ${ENDED[run.state] ?? run.state}${words ? ` (${words})` : ""}`;
+    const words = outcome(run), place = panel.end(run.state).join(" › ");
+    const [verb, why] = ENDED[run.state] ?? [run.state, ""];
+    const sentence = `The run ${verb}${words ? ` (${words})` : ""}${place ? ` in ${place.slice(0, 200)}` : ""}${why}`;
     announce(`${sentence}.`);
     say($("end"), `${sentence} · ${duration(Date.parse(run.ended_at) - Date.parse(run.started_at))}`);
     $("end").className = `end ${run.state}`;
@@ -134,52 +135,6 @@ const KINDS = {
 };
 
 function entry(object) { KINDS[object.kind]?.(object); }
-
-// ---- stages
-
-const stages = new Map();
-
-function stage(entry) {
-  const key = JSON.stringify([entry.parent, entry.name]);
-  stages.set(key, { ...stages.get(key), ...entry });
-  if (stages.size > 200) stages.delete(stages.keys().next().value);
-  drawStagesSoon();
-}
-
-let drawing = false;
-function drawStagesSoon() {
-  if (drawing) return;
-  drawing = true;
-  requestAnimationFrame(() => {
-    drawing = false;
-    drawStages();
-  });
-}
-
-function drawStages() {
-  const all = [...stages.values()];
-  const open = all.filter((one) => !one.done);
-  const shown = new Set([...open.slice(-STAGES), ...all.filter((one) => one.done).slice(-Math.max(1, STAGES - open.length))]);
-  const rows = all.filter((one) => shown.has(one)).map(stageRow);
-  if (shown.size < all.length) rows.unshift(el("li", { className: "more" }, count(all.length - shown.size, "more stage")));
-  const list = $("stages");
-  if (rows.length !== list.children.length || rows.some((row, i) => row !== list.children[i])) list.replaceChildren(...rows);
-  list.hidden = rows.length === 0;
-}
-
-// A row is made once and then only changed, or its animation would start over at every step.
-function stageRow(stage) {
-  const { name, parent, current, total, unit, done } = stage;
-  stage.row ??= el("li", {}, el("span", { className: "name" }, parent ? `${parent} › ${name}` : name),
-    el("progress", { ariaLabel: name }), el("span", { className: "figures" }));
-  const [, bar, figures] = stage.row.children;
-  bar.max = total || 1;
-  if (total || done || run?.state !== "running") bar.value = total ? current ?? 0 : done ? 1 : 0;
-  const numbers = [current, total].filter((number) => number !== null && number !== undefined).map((number) => number.toLocaleString("en"));
-  say(figures, [numbers.join(" / "), numbers.length ? unit : "", done ? "✓" : ""].filter(Boolean).join(" "));
-  stage.row.className = done ? "done" : "";
-  return stage.row;
-}
 
 // ---- cancel: the first click asks
 
