@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlive import supervisors
 from outlive.entries import End, Kind, State
 from outlive.journals.base import Reader
 from outlive.runs import create_run
 from outlive.sources.base import KERNEL_BUFFER, DescriptorSource
 from outlive.sources.command import CommandSource
 from outlive.stores import MemoryStore
-from outlive.supervisors import Supervisor, Wakes, _Buffer
+from outlive.supervisors import Limits, Supervisor, Wakes, endings, loops
+from outlive.supervisors.outputs import OutputBuffer
 from tests.helpers import eventually
 from tests.programs import exists
 
@@ -75,13 +75,13 @@ def screen():
 def supervise(screen):
     """Supervise a shell script; returns how it ended and its run."""
 
-    def supervise(script, *, terminal=None, timeout=None, meanwhile=lambda run: None):
+    def supervise(script, *, terminal=None, meanwhile=lambda run: None, **limits):
         run = create_run(MemoryStore(), title="test")
         with Wakes() as wakes:
             source = CommandSource(["sh", "-c", script], terminal=terminal)
             helper = threading.Thread(target=meanwhile, args=(run,))
             helper.start()
-            end = Supervisor(run, source, screen, wakes, timeout=timeout).supervise()
+            end = Supervisor(run, source, screen, wakes, limits=Limits(**limits)).supervise()
             screen.is_finished = True
             helper.join()
         run.end(end)
@@ -109,7 +109,7 @@ def test_output_reaches_journal_and_console(supervise, screen, terminal):
 @MODES
 def test_what_does_not_obey_is_killed_after_a_grace(supervise, terminal, monkeypatch):
     """A request to cancel ends even a command that ignores it."""
-    monkeypatch.setattr(supervisors, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(endings, "GRACE_SECONDS", 0.2)
 
     def cancel(run):
         eventually(lambda: b"on" in text_of(run))
@@ -123,7 +123,7 @@ def test_what_does_not_obey_is_killed_after_a_grace(supervise, terminal, monkeyp
 @MODES
 def test_a_limit_ends_what_does_not_obey(supervise, terminal, monkeypatch):
     """At its limit a command is asked, then killed; the limit is what is recorded."""
-    monkeypatch.setattr(supervisors, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(endings, "GRACE_SECONDS", 0.1)
     end, _ = supervise("trap '' TERM; while :; do sleep 300; done", terminal=terminal, timeout=0.2)
     assert (end.state, end.exit_code, end.signal) == (State.FAILED, 124, None)
 
@@ -136,7 +136,7 @@ def test_a_limit_may_be_longer_than_the_kernel_waits(supervise):
 
 def test_a_descendant_that_does_not_obey_is_killed(supervise, monkeypatch):
     """The end waits for the whole group, and kills it after the grace."""
-    monkeypatch.setattr(supervisors, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(endings, "GRACE_SECONDS", 0.3)
     script = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 300; done' & wait"
     pids = []
 
@@ -157,7 +157,7 @@ def test_what_was_asked_before_the_loop_counts(supervise):
 
 def test_a_console_that_stalls_does_not_hold_the_end_up(supervise, screen, monkeypatch):
     """After a cancel the console gets a moment; then the rest is in the journal only."""
-    monkeypatch.setattr(supervisors, "_STALL_SECONDS", 0.1)
+    monkeypatch.setattr(loops, "_STALL_SECONDS", 0.1)
     screen.stall()
     end, _ = supervise("echo on; sleep 300", meanwhile=lambda run: run.journal.request_cancel())
     assert end.state is State.CANCELLED
@@ -210,8 +210,14 @@ class Endless(DescriptorSource):
         self.outputs = {self._zeros: Kind.OUT}
         self.over_fd: int | None = os.open(os.devnull, os.O_RDONLY)
 
-    def send_signal(self, number):
+    def pass_on(self, number):
         pass
+
+    def send_signal(self, number):
+        return []
+
+    def find_rest(self):
+        return []
 
     def is_alive(self):
         return False
@@ -286,7 +292,7 @@ def test_a_buffer_gives_all_bytes_in_order(pieces):
     """However output arrives, it comes out whole; only unfinished characters wait."""
     reading, writing = os.pipe()
     try:
-        buffer, out = _Buffer(reading, Kind.OUT), b""
+        buffer, out = OutputBuffer(reading, Kind.OUT), b""
         for piece in pieces:
             os.write(writing, piece)
             if piece:
@@ -308,7 +314,7 @@ def test_a_buffer_cuts_no_character(text, data):
     cut = data.draw(st.integers(0, len(encoded)))
     reading, writing = os.pipe()
     try:
-        buffer, parts = _Buffer(reading, Kind.OUT), []
+        buffer, parts = OutputBuffer(reading, Kind.OUT), []
         for piece in (encoded[:cut], encoded[cut:]):
             if piece:
                 os.write(writing, piece)
@@ -325,7 +331,7 @@ def test_the_end_of_a_flood_is_not_held_back(size):
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     try:
-        buffer, out = _Buffer(reading, Kind.OUT), b""
+        buffer, out = OutputBuffer(reading, Kind.OUT), b""
         flood = (b"x" * 63 + b"\n") * (size // 64) + b"? "
         thread = threading.Thread(target=os.write, args=(writing, flood))
         thread.start()

@@ -18,17 +18,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
+    "Process",
+    "adopt_orphans",
     "describe_process",
     "exit_descriptor",
     "is_alive",
     "is_locked",
+    "list_processes",
     "locked",
     "network_filesystem",
+    "reap_orphans",
     "release_lock",
-    "session_groups",
     "take_lock",
     "watch",
 ]
@@ -177,29 +180,56 @@ def exit_descriptor(pid: int) -> int:
     return reading
 
 
-def session_groups(session: int) -> set[int]:
-    """List the process groups of a session with a member that is more than a zombie.
+class Process(NamedTuple):
+    """A process as the system lists it; `started` tells it from a later one of the same number."""
 
-    A shell with job control, or timeout(1), puts what it starts into a group of its own.
-    """
-    stats = [_stat_of(path) for path in Path("/proc").glob("[0-9]*/stat")]
-    if stats:
+    pid: int
+    parent: int
+    group: int
+    session: int
+    started: int
+    name: str
+
+
+def list_processes() -> dict[int, Process]:
+    """List all processes that are more than zombies; none where the system has no such list."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
         # Orphans stay zombies for ever where process 1 does not reap, as in many containers.
-        return {int(f[2]) for f in stats if f and int(f[3]) == session and f[0] not in (b"Z", b"X")}
-    try:
-        os.killpg(session, 0)
-    except ProcessLookupError:
-        return set()
-    except PermissionError:
-        pass
-    return {session}
+        head, fields = _stat_of(path)
+        if fields and fields[0] not in (b"Z", b"X"):
+            pid, _, name = head.partition(b" (")
+            parent, group, session = map(int, fields[1:4])
+            readable = "".join(c for c in name.decode(errors="replace") if c.isprintable())
+            found[int(pid)] = Process(int(pid), parent, group, session, int(fields[19]), readable)
+    return found
 
 
-def _stat_of(path: Path) -> list[bytes]:
-    """Get what stands behind a process's name: state, parent, group, session (proc(5), stat)."""
+def _stat_of(path: Path) -> tuple[bytes, list[bytes]]:
+    """Get a process's number and name, and what stands behind them (proc(5), stat)."""
     with contextlib.suppress(OSError):
-        return path.read_bytes().rpartition(b")")[2].split()
-    return []
+        head, _, fields = path.read_bytes().rpartition(b")")
+        return head, fields.split()
+    return b"", []
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of descendants whose own is gone; False where the system knows no such.
+
+    prctl(2), PR_SET_CHILD_SUBREAPER: whatever they do, they stay to be found, and to be reaped.
+    """
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0)
+
+
+def reap_orphans(spared: int) -> None:
+    """Reap what was adopted and has ended; the status of the child `spared` is somebody else's."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid == spared:
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def network_filesystem(path: Path) -> str | None:

@@ -143,7 +143,10 @@ def test_cancel_returns_when_all_is_gone(outlive, mode):
     process, group = start_stubborn(outlive, mode)
     result = outlive("cancel", "last")
     assert result.returncode == 0
-    assert result.stderr == b"cancelled (SIGTERM)\n"
+    told = result.stderr.decode()
+    assert told.startswith("cancelled (SIGTERM) · cancel requested: SIGTERM to 2 processes (")
+    assert told.endswith(") · all gone\n")
+    assert str(group) in told
     assert not group_exists(group)
     assert process.wait(60) == 143
     assert outlive.record()["state"] == "cancelled"
@@ -160,7 +163,8 @@ def test_cancel_ends_what_pipe_reads(outlive):
         writer.stdout.close()
         outlive.run_of(process)
         outlive.written(b"y\n")
-        assert outlive("cancel", "last").stderr == b"cancelled (SIGTERM)\n"
+        told = outlive("cancel", "last").stderr.decode()
+        assert told == "cancelled (SIGTERM) · cancel requested\n"
         assert process.wait(60) == 143
         assert writer.wait(60) == -signal.SIGPIPE
 

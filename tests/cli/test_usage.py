@@ -43,6 +43,8 @@ def call(*arguments):
         ("run", "--timeout", "-1", "--", "true"),
         ("run", "--timeout", "nan", "--", "true"),
         ("run", "--timeout", "inf", "--", "true"),
+        ("run", "--silence", "soon", "--", "true"),
+        ("run", "--quota", "much", "--", "true"),
         ("run", "--linger", "1e12", "--", "true"),
         ("run", "--label", "x", "--", "true"),
         ("run", "--label", "=x", "--", "true"),

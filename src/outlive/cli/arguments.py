@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import signal
 import threading
 from itertools import pairwise, takewhile
@@ -26,6 +27,7 @@ __all__ = [
     "find_run",
     "parse_port",
     "parse_seconds",
+    "parse_size",
     "render_duration",
     "render_end",
     "short_ids",
@@ -125,6 +127,19 @@ def parse_seconds(text: str) -> float:
     if not 0 <= seconds <= threading.TIMEOUT_MAX:
         raise argparse.ArgumentTypeError(f"give a number of seconds, not {text!r}")
     return seconds
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Read a number of bytes: 500MB, 2GiB, 4096."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"give a size as in 500MB or 2GiB, not {text!r}")
+    number, unit, binary = match.groups()
+    power = " kmgt".index((unit or " ").lower())
+    return int(float(number) * (1024 if binary else 1000) ** power)
 
 
 def add_run_name(parser: argparse.ArgumentParser) -> None:

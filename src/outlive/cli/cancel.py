@@ -6,8 +6,11 @@ import argparse
 import sys
 import threading
 
-from ..entries import End
+from ..entries import End, Kind
+from ..journals.base import Reader
+from ..supervisors import REPORTER
 from .arguments import add_run_name, add_store, find_run, render_end
+from .console import printable
 
 __all__ = ["act", "add_arguments"]
 
@@ -27,10 +30,22 @@ def act(arguments: argparse.Namespace) -> int:
     news = threading.Event()
     journal.watch(news.set)
     journal.settle()
+    reader = Reader(journal, journal.locate_end())
     journal.request_cancel()
     while (end := journal.end()) is None:
         if not news.wait(_SETTLE_SECONDS):
             journal.settle()
         news.clear()
-    print(render_end(End.of(end)), file=sys.stderr)
+    print(" · ".join([render_end(End.of(end)), *_reports(reader)]), file=sys.stderr)
     return 0
+
+
+def _reports(reader: Reader) -> list[str]:
+    """Gather what the supervisor told of the end."""
+    found = []
+    while entries := reader.read():
+        for entry in entries:
+            if entry.kind is Kind.LOG and entry.data["logger"] == REPORTER:
+                text = entry.text.decode(errors="replace")
+                found.append(printable(text.strip().removeprefix(f"{REPORTER}: ")))
+    return found

@@ -14,7 +14,7 @@ from ..settings import HOST
 from ..sources.base import DescriptorSource
 from ..standalone.server import Server, is_loopback
 from ..stores import Store
-from ..supervisors import Supervisor, Wakes
+from ..supervisors import NO_LIMITS, Limits, Supervisor, Wakes
 from .arguments import (
     duration_of,
     exit_code,
@@ -47,7 +47,7 @@ def show_live(
     command: Sequence[str] | None,
     console: TerminalConsole,
     begin: Callable[[], DescriptorSource | End],
-    timeout: float | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> int:
     """Run a source to its end with its page beside it; returns the exit code."""
     store = store_of(arguments)
@@ -67,7 +67,12 @@ def show_live(
             server.show_only(run.id)
         say(f"outlive: {server.page(run.id) if server else _page_at(registered or '', run.id)}")
         end = _supervise(
-            run, console=console, begin=begin, server=server, wakes=wakes, timeout=timeout
+            run,
+            console=console,
+            begin=begin,
+            server=server,
+            wakes=wakes,
+            limits=limits,
         )
         lines = _count_lines(run)
         run.end(end)
@@ -96,7 +101,7 @@ def _supervise(
     begin: Callable[[], DescriptorSource | End],
     server: Server | None,
     wakes: Wakes,
-    timeout: float | None,
+    limits: Limits,
 ) -> End:
     source = begin()
     if server is not None:
@@ -105,7 +110,7 @@ def _supervise(
         say(f"outlive: {source.error}")
         return source
     with console:
-        return Supervisor(run, source, console, wakes, timeout=timeout).supervise()
+        return Supervisor(run, source, console, wakes, limits=limits).supervise()
 
 
 def _registered_url(arguments: argparse.Namespace, store: Store) -> str | None:

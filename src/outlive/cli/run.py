@@ -12,7 +12,8 @@ from ..entries import End, State
 from ..errors import ConfigError
 from ..settings import PORT
 from ..sources.command import CommandSource
-from .arguments import add_labels, add_linger, add_server, add_store, parse_seconds
+from ..supervisors import Limits
+from .arguments import add_labels, add_linger, add_server, add_store, parse_seconds, parse_size
 from .console import TerminalConsole, has_terminal, in_background, window_size
 from .live import show_live
 
@@ -29,11 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pipe", action="store_true", help="give the command pipes, not a terminal"
     )
-    parser.add_argument(
-        "--timeout", metavar="SECONDS", type=parse_seconds, help="end the command after so long"
-    )
+    _add_limits(parser)
     parser.add_argument("--cwd", metavar="DIR", help="where the command runs (default: here)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    for name, metavar, read, reason in (
+        ("timeout", "SECONDS", parse_seconds, "so long"),
+        ("silence", "SECONDS", parse_seconds, "so long without output"),
+        ("quota", "SIZE", parse_size, "so much output, as in 500MB or 2GiB"),
+    ):
+        parser.add_argument(
+            f"--{name}", metavar=metavar, type=read, help=f"end the command after {reason}"
+        )
 
 
 def act(arguments: argparse.Namespace) -> int:
@@ -50,7 +60,7 @@ def act(arguments: argparse.Namespace) -> int:
         command=command,
         console=console,
         begin=lambda: _begin(command, arguments, console),
-        timeout=arguments.timeout,
+        limits=Limits(arguments.timeout, arguments.silence, arguments.quota),
     )
 
 
@@ -66,6 +76,7 @@ def _begin(
             # A command in a session of its own is not stopped when it reads in the background.
             stdin=subprocess.DEVNULL if in_background() else None,
             cwd=arguments.cwd,
+            adopts=True,
         )
     except (FileNotFoundError, NotADirectoryError):
         return End(State.FAILED, 127, None, f"command not found: {command[0]}")

@@ -25,12 +25,23 @@ class DescriptorSource(ABC):
     input_fd: int | None = None
 
     @abstractmethod
-    def send_signal(self, number: int) -> None:
-        """Send a signal to everything that belongs to the source."""
+    def pass_on(self, number: int) -> None:
+        """Send a signal to whom a terminal would send it."""
+
+    @abstractmethod
+    def send_signal(self, number: int) -> list[str]:
+        """Send a signal to everything that belongs to the source; names who got it."""
+
+    @abstractmethod
+    def find_rest(self) -> list[str]:
+        """Name what is left of all that a signal was for."""
 
     @abstractmethod
     def is_alive(self) -> bool:
         """Tell whether anything that a signal would reach is left."""
+
+    def reap(self) -> None:  # noqa: B027 - a source without processes has nothing to do
+        """Take notice that some process has ended."""
 
     @abstractmethod
     def hang_up(self) -> None:

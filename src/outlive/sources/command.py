@@ -10,10 +10,11 @@ import signal
 import struct
 import subprocess
 import termios
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .. import platforms
 from ..entries import End, Kind, State
+from ..processes import ProcessTree
 from .base import KERNEL_BUFFER, DescriptorSource
 
 __all__ = ["CommandSource", "WindowSize"]
@@ -29,6 +30,9 @@ class CommandSource(DescriptorSource):
     not processed, so that what is read is what was written. A `keyboard` is the terminal that
     keys come from: its modes are taken over, and the pseudo-terminal is the command's input, too.
     Otherwise that is `stdin`, by default the input of this process.
+
+    With `adopts`, this process adopts all orphans among its descendants from now on, so that no
+    daemon escapes; it must have no other children.
     """
 
     def __init__(
@@ -39,16 +43,20 @@ class CommandSource(DescriptorSource):
         keyboard: int | None = None,
         stdin: int | None = None,
         cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        adopts: bool = False,
     ) -> None:
         self.outputs = {}
         self._terminal: int | None = None
-        self._is_gone = False
+        self._env = os.environ if env is None else env
+        adopts = adopts and platforms.adopt_orphans()
         self._hung_up = False
         if terminal is None:
             self._start_with_pipes(argv, cwd, stdin)
         else:
             self._start_with_terminal(argv, cwd, stdin, size=terminal, keyboard=keyboard)
-        self._session = self._process.pid
+        self._tree = ProcessTree(self._process.pid, adopts=adopts)
+        self._adopts = adopts
         self.over_fd = platforms.exit_descriptor(self._process.pid)
 
     def _start_with_pipes(self, argv: Sequence[str], cwd: str | None, stdin: int | None) -> None:
@@ -57,7 +65,7 @@ class CommandSource(DescriptorSource):
             cwd=cwd,
             stdin=stdin,
             # Python programs keep 8 KiB back otherwise; others need the terminal for that.
-            env={"PYTHONUNBUFFERED": "1", **os.environ},
+            env={"PYTHONUNBUFFERED": "1", **self._env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -88,7 +96,7 @@ class CommandSource(DescriptorSource):
                 argv,
                 cwd=cwd,
                 # Without a terminal of our own, nothing told the command what this one can do.
-                env={"TERM": "xterm-256color", **os.environ},
+                env={"TERM": "xterm-256color", **self._env},
                 stdin=stdin if keyboard is None else slave,
                 stdout=slave,
                 stderr=slave,
@@ -119,24 +127,28 @@ class CommandSource(DescriptorSource):
                 return not termios.tcgetattr(self._terminal)[1] & termios.OPOST
         return False
 
-    def send_signal(self, number: int) -> None:
-        # Once nothing was left of the session, its number may be another one's.
-        for group in () if self._is_gone else platforms.session_groups(self._session):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, number)
-                # What is stopped would not notice.
-                os.killpg(group, signal.SIGCONT)
+    def pass_on(self, number: int) -> None:
+        self._tree.pass_on(number)
+
+    def send_signal(self, number: int) -> list[str]:
+        return [f"{one.name} {one.pid}" for one in self._tree.send_signal(number)]
+
+    def find_rest(self) -> list[str]:
+        return [f"{one.name} {one.pid}{_note(one.pid)}" for one in self._tree.find()]
 
     def is_alive(self) -> bool:
-        self._is_gone = self._is_gone or not platforms.session_groups(self._session)
-        return not self._is_gone
+        return bool(self._tree.find())
+
+    def reap(self) -> None:
+        if self._adopts:
+            platforms.reap_orphans(self._process.pid)
 
     def hang_up(self) -> None:
         # A closed pipe says it all. To a terminal's program, the signal is sent that it would have
         # got; to one that ignores that, errors, when this is called again.
         if self._terminal is not None and not self._hung_up:
             self._hung_up = True
-            self.send_signal(signal.SIGPIPE)
+            self.pass_on(signal.SIGPIPE)
         else:
             for fd in [fd for fd, kind in self.outputs.items() if kind is Kind.OUT]:
                 self.close_output(fd)
@@ -168,6 +180,17 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"SIG{number}"
+
+
+def _note(pid: int) -> str:
+    """Tell what keeps a signal from a process, if that is known."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        return " (not permitted)"
+    return ""
 
 
 def _take_terminal() -> None:

@@ -17,12 +17,19 @@ class StreamSource(DescriptorSource):
         self.outputs = {fd: Kind.OUT}
         self._signal: int | None = None
 
-    def send_signal(self, number: int) -> None:
+    def pass_on(self, number: int) -> None:
+        self.send_signal(number)
+
+    def send_signal(self, number: int) -> list[str]:
         self._signal = number
         # Ctrl-C reaches whoever writes into it, too: its last words are waited for. Otherwise it
         # is told by SIGPIPE, once this process is gone.
         if number != signal.SIGINT:
             self.outputs.clear()
+        return []
+
+    def find_rest(self) -> list[str]:
+        return []
 
     def is_alive(self) -> bool:
         return bool(self.outputs)

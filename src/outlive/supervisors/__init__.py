@@ -1,0 +1,18 @@
+"""Who moves a source's output into its run, keeps limits, and ends it with all that it started."""
+
+from .consoles import Console, NoConsole
+from .endings import REPORTER
+from .limits import LIMIT_EXIT_CODE, NO_LIMITS, Limits
+from .loops import Supervisor
+from .wakes import Wakes
+
+__all__ = [
+    "LIMIT_EXIT_CODE",
+    "NO_LIMITS",
+    "REPORTER",
+    "Console",
+    "Limits",
+    "NoConsole",
+    "Supervisor",
+    "Wakes",
+]
