@@ -41,7 +41,13 @@ def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef 
     """Yield the public functions and classes of a module, methods aside."""
     for node in tree.body:
         kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-        if isinstance(node, kinds) and not node.name.startswith("_"):
+        # One that is overloaded is documented where it is defined.
+        decorators = [ast.unparse(decorator) for decorator in getattr(node, "decorator_list", [])]
+        if (
+            isinstance(node, kinds)
+            and not node.name.startswith("_")
+            and "overload" not in decorators
+        ):
             yield node
 
 

@@ -180,11 +180,12 @@ def test_a_run_that_collects_knows_that_it_was_cancelled(store):
 
 
 def test_writes_and_prints_of_a_run_keep_their_order(store):
-    """What is written directly is behind what was collected, and acknowledged."""
+    """What is written directly is behind what was collected; text is all of it so far."""
     run = create_run(store, title="")
     buffer = run.collect()
     buffer.add(Kind.OUT, b"first\n")
     run.write(Kind.ERR, b"second\n", 7)
+    assert run.text() == "first\nsecond\n"
     found = [(entry.kind, entry.text, entry.origin) for entry in Reader(run.journal).read()]
     assert found == [(Kind.OUT, b"first\n", 0), (Kind.ERR, b"second\n", 7)]
     buffer.add(Kind.OUT, b"third \xff\n")

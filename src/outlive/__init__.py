@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Unauthorized,
     )
     from .runs import Run, cancelled, current_run
+    from .sources.stages import event, stage, track
     from .work import capture, start
 
 __version__ = "0.1.0"
@@ -43,7 +44,10 @@ __all__ = [
     "cancelled",
     "capture",
     "current_run",
+    "event",
+    "stage",
     "start",
+    "track",
 ]
 
 #: Where what is no error is from; `import outlive` costs nothing until it is used.
@@ -53,7 +57,10 @@ _HOMES = {
     "cancelled": "runs",
     "capture": "work",
     "current_run": "runs",
+    "event": "sources.stages",
+    "stage": "sources.stages",
     "start": "work",
+    "track": "sources.stages",
 }
 
 

@@ -18,11 +18,11 @@ from typing import ParamSpec, TypeVar, cast
 from . import platforms
 from .buffers import CURRENT_BUFFER, Buffer
 from .entries import TEXT_KINDS, End, Kind, RunRecord, State
-from .errors import RunError, RunFinished
-from .journals.base import Journal, JournalWriter, Reader
+from .errors import JournalError, RunError, RunFinished
+from .journals.base import PAYLOAD_LIMIT, Journal, JournalWriter, Reader
 from .stores import Store
 
-__all__ = ["OwnRun", "Run", "cancelled", "create_run", "current_run", "find_run"]
+__all__ = ["OwnRun", "Run", "cancelled", "claim_run", "create_run", "current_run", "find_run"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -110,6 +110,7 @@ class OwnRun(Run):
         self._ended = threading.Event()
         self._cancelled = threading.Event()
         self._stop_listening: Callable[[], None] = _do_nothing
+        self._last_words: set[Callable[[], None]] = set()
         self._syncer: threading.Thread | None = None
         self._syncer_lock = threading.Lock()
         _own_runs[self.id] = self
@@ -178,11 +179,17 @@ class OwnRun(Run):
         return super().text()
 
     def write(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
-        """Append to the run's journal, behind what was printed before."""
+        """Append to the run's journal, behind what was printed before.
+
+        It is acknowledged on return, but where work of this process is collected: then it is in
+        its order among the prints, and soon. Raises RunFinished; JournalError where it is
+        too large.
+        """
+        if len(payload) > PAYLOAD_LIMIT and kind not in TEXT_KINDS:
+            raise JournalError(f"no {kind.label} may have more than {PAYLOAD_LIMIT:,} bytes")
         if self.buffer is not None:
             if not self.buffer.add(kind, payload, origin):
                 raise RunFinished(self.id)
-            self.buffer.flush()
             return
         self._start_syncer()
         self._writer.append(kind, payload, origin)
@@ -210,8 +217,15 @@ class OwnRun(Run):
         look()
         return stop
 
+    def before_end(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` before the end is recorded: it may still write; returns a stop."""
+        self._last_words.add(callback)
+        return functools.partial(self._last_words.discard, callback)
+
     def end(self, end: End) -> None:
         """Record how the run ended; nothing can be written afterwards."""
+        for callback in list(self._last_words):
+            callback()
         self._stop_listening()
         if self.buffer is not None:
             self.buffer.close()
@@ -272,7 +286,35 @@ def create_run(
 
     `on_trouble` is called once when entries begin to be lost, a full disk for example.
     """
-    record = RunRecord(
+    record = _make_record(title, labels, command, owner)
+    writer = store.create(record)
+    if on_trouble is not None:
+        writer.on_trouble = on_trouble
+    return OwnRun(store, record, writer)
+
+
+def claim_run(
+    store: Store,
+    *,
+    key: str | None,
+    title: str,
+    labels: Mapping[str, str] | None = None,
+    command: Sequence[str] | None = None,
+    owner: str | None = None,
+) -> OwnRun | RunRecord:
+    """Create a run in a store, unless one with its key lives there: then get the record of that."""
+    record = replace(_make_record(title, labels, command, owner), key=key)
+    claimed = store.claim(record)
+    return claimed if isinstance(claimed, RunRecord) else OwnRun(store, record, claimed)
+
+
+def _make_record(
+    title: str,
+    labels: Mapping[str, str] | None,
+    command: Sequence[str] | None,
+    owner: str | None,
+) -> RunRecord:
+    return RunRecord(
         id=secrets.token_hex(10),
         title=title,
         started_at=time.time_ns(),
@@ -281,7 +323,3 @@ def create_run(
         command=None if command is None else list(command),
         process=platforms.describe_process(os.getpid()),
     )
-    writer = store.create(record)
-    if on_trouble is not None:
-        writer.on_trouble = on_trouble
-    return OwnRun(store, record, writer)

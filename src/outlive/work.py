@@ -21,9 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from .entries import End, Kind, State
+from .entries import End, Kind, RunRecord, State
 from .errors import OutliveError
-from .runs import OwnRun, Run, cancelled, create_run
+from .runs import OwnRun, Run, cancelled, claim_run, create_run, find_run
 from .settings import application_store
 from .sources.iteration import write_async_items, write_items
 from .sources.logs import capture_logs
@@ -54,6 +54,7 @@ def start(
     function: Callable[..., object],
     *args: object,
     title: str | None = None,
+    key: str | None = None,
     labels: Mapping[str, str] | None = None,
     owner: str | None = None,
     store: Store | str | os.PathLike[str] | None = None,
@@ -76,6 +77,8 @@ def start(
         function: What to do; what it returns otherwise is not kept.
         args: What to call it with.
         title: What the run is called; by default the function's name.
+        key: Of all runs of the store with this key, one lives at a time: where one does, in
+            whatever process, that is returned, and the function is not called.
         labels: Marks to find the run by.
         owner: Who started it.
         store: Where the run is kept: a store, its URL or a directory; by default that of
@@ -84,9 +87,10 @@ def start(
         level: Take all records of logging from this level on, whatever the loggers' own levels.
         formatter: How records of logging become text.
     """
-    run = create_run(
-        application_store(store), title=title or _name_of(function), labels=labels, owner=owner
-    )
+    place = application_store(store)
+    run = claim_run(place, key=key, title=title or _name_of(function), labels=labels, owner=owner)
+    if isinstance(run, RunRecord):
+        return find_run(place, run.id)
     options = _Options(echo, level, formatter)
     work = functools.partial(function, *args)
     try:
