@@ -231,6 +231,18 @@ class RunRecord:
             return cls(**start.data)
         return cls(**start.data, end=End.of(end), ended_at=end.time)
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunRecord:
+        """Read back what programs see; times are to the microsecond, and no process is known."""
+        facts = {name: data[name] for name in ("id", "title", "labels", "owner", "key", "command")}
+        ended_at = data["ended_at"]
+        return cls(
+            **facts,
+            started_at=parse_time(data["started_at"]),
+            end=End(State(data["state"]), data["exit_code"], data["signal"], data["error"]),
+            ended_at=None if ended_at is None else parse_time(ended_at),
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Write the record as programs see it."""
         return {

@@ -203,3 +203,17 @@ def test_a_reload_after_the_end_does_not_hide_who_is_awaited():
         other = EventSourceLike(served)
         assert other.visit() == 200
         assert eventually(lambda: served.server._application.awaited) == 1
+
+
+def test_who_watches_the_activity_delays_no_stop(monkeypatch):
+    """It has no end that could be waited for; what happened before is delivered."""
+    monkeypatch.setattr("outlive.standalone.server.STALL_SECONDS", 600.0)
+    with serving() as served:
+        viewer = served.connect()
+        viewer.ask("/activity?format=sse")
+        viewer.until(b"event: start")
+        served.writer.close(SUCCEEDED)
+        viewer.until(b'"state":"succeeded"')
+        served.stop(drain=True)
+        viewer.to_end()
+        viewer.sock.close()

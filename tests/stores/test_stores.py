@@ -210,7 +210,8 @@ def test_processes_that_create_a_store_at_once_create_one(tmp_path):
     for process in processes:
         process.join()
     assert len(found) == 1
-    assert sorted(item.name for item in path.iterdir()) == ["runs", "store.json", "token"]
+    names = ["activity", "runs", "store.json", "token"]
+    assert sorted(item.name for item in path.iterdir()) == names
 
 
 def test_a_store_is_for_its_user_only(tmp_path):

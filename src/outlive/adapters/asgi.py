@@ -21,11 +21,15 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Application:
-    """The whole API and page of a site; `streams` are the open ones and when each last sent."""
+    """The whole API and page of a site.
+
+    `streams` are the open ones that will end, and when each last sent; `endless` are the others.
+    """
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.streams: dict[asyncio.Task[None], float] = {}
+        self.endless: set[asyncio.Task[None]] = set()
         #: Streams that ended with their run; their clients come back once, to be sent away.
         self.awaited = 0
 
@@ -49,12 +53,16 @@ class Application:
     async def _stream(self, stream: Stream, receive: Receive, send: Send) -> None:
         """Pump until the run ends; cut short, the response is left without its proper end."""
         current: asyncio.Task[None] = asyncio.ensure_future(self._pump(stream, send))
-        self.streams[current] = monotonic()
+        if stream.viewer.format.ends:
+            self.streams[current] = monotonic()
+        else:
+            self.endless.add(current)
         hangup = asyncio.ensure_future(_disconnected(receive))
         try:
             await asyncio.wait({current, hangup}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            del self.streams[current]
+            self.streams.pop(current, None)
+            self.endless.discard(current)
             hangup.cancel()
             current.cancel()
         if current.done() and not current.cancelled():
@@ -77,7 +85,7 @@ class Application:
 
     def close(self) -> None:
         """End all streams at once; to be called in their loop."""
-        for task in list(self.streams):
+        for task in (*self.streams, *self.endless):
             task.cancel()
 
 

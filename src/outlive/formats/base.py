@@ -22,6 +22,8 @@ class Format(ABC):
     silence: float | None = None
     #: Whether the client reconnects by itself, with the cursor it got last, until told to stop.
     reconnects: ClassVar[bool] = False
+    #: Whether what it writes has an end.
+    ends: ClassVar[bool] = True
 
     def __init__(self, run: str) -> None:
         self.run = run

@@ -73,6 +73,9 @@ class Scan(NamedTuple):
 class Journal(ABC):
     """The log of one run, read by any number of readers."""
 
+    #: Told by a writer in this process of each stage, and of the `end`, once it was appended.
+    on_news: Callable[[Kind, bytes], None] = staticmethod(lambda *_: None)
+
     def __init__(self, run: str) -> None:
         self.run = run
         self._watchers: set[Callable[[], None]] = set()

@@ -106,6 +106,8 @@ class MemoryWriter(JournalWriter):
         for part in split_text(kind, payload):
             self.journal.add(kind, part, origin)
         self.journal.notify()
+        if kind is Kind.STAGE or kind is Kind.END:
+            self.journal.on_news(kind, payload)
 
     def sync(self) -> None:
         """Do nothing: memory does not survive its process."""

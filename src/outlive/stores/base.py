@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from hashlib import sha256
 
-from ..entries import RunRecord
+from ..entries import Kind, RunRecord
 from ..errors import OutliveError, RunNotFound
 from ..journals.base import Journal, JournalWriter
+from .announcing import StageAnnouncer
 
 __all__ = ["Claim", "Store"]
 
@@ -37,10 +41,11 @@ class Store(ABC):
         self._journals: weakref.WeakValueDictionary[str, Journal] = weakref.WeakValueDictionary()
         self._journals_lock = threading.Lock()
         self._ended: dict[str, RunRecord] = {}
+        self._announcers: dict[str, StageAnnouncer] = {}
 
     @abstractmethod
-    def create(self, record: RunRecord) -> JournalWriter:
-        """Make the journal of a new run; the caller is its writer."""
+    def _create(self, record: RunRecord) -> JournalWriter:
+        """Make the journal of a new run."""
 
     @abstractmethod
     def ids(self) -> list[str]:
@@ -49,6 +54,14 @@ class Store(ABC):
     @abstractmethod
     def _open(self, run: str) -> Journal:
         """Open a journal; raises RunNotFound."""
+
+    @abstractmethod
+    def activity(self) -> Journal:
+        """Get the journal of what happens to all runs, to be read; it has no `end`."""
+
+    @abstractmethod
+    def announce(self, kind: Kind, payload: bytes) -> None:
+        """Append to the activity, where that is possible: no work fails for want of it."""
 
     @abstractmethod
     def _claiming(self, key: str) -> AbstractContextManager[Claim]:
@@ -65,6 +78,16 @@ class Store(ABC):
     @abstractmethod
     def server_url(self) -> str | None:
         """Get the URL of a living server of this store, if there is one."""
+
+    def create(self, record: RunRecord) -> JournalWriter:
+        """Make the journal of a new run; the caller is its writer."""
+        writer = self._create(record)
+        journal = writer.journal
+        with self._journals_lock:
+            self._journals[record.id] = journal
+        self._listen(journal)
+        self._announce_state(record)
+        return writer
 
     def claim(self, record: RunRecord) -> JournalWriter | RunRecord:
         """Make the journal of a new run, unless a living run has its key: then get that record.
@@ -95,7 +118,42 @@ class Store(ABC):
             journal = self._journals.get(run)
             if journal is None:
                 journal = self._journals[run] = self._open(run)
+                self._listen(journal)
             return journal
+
+    def _listen(self, journal: Journal) -> None:
+        # Not by the journal itself: it would keep itself, and its files, open.
+        journal.on_news = functools.partial(self._hear, journal.run)
+
+    def _hear(self, run: str, kind: Kind, payload: bytes) -> None:
+        """Take notice of what this process appended to a run's journal."""
+        if kind is Kind.STAGE:
+            announcer = self._announcers.get(run)
+            if announcer is None:
+                record = RunRecord.of(self.journal(run).start())
+                announcer = StageAnnouncer(record, self.announce)
+                announcer = self._announcers.setdefault(run, announcer)
+            announcer.add(payload)
+            return
+        announcer = self._announcers.pop(run, None)
+        if announcer is not None:
+            announcer.flush()
+        # It may be removed at once.
+        with contextlib.suppress(OutliveError):
+            journal = self.journal(run)
+            self._finish(RunRecord.of(journal.start(), journal.end()))
+
+    def _finish(self, record: RunRecord) -> None:
+        """Take notice that a run has ended; one process does, that which recorded it."""
+        self._announce_state(record)
+
+    def _announce_state(self, record: RunRecord) -> None:
+        self.announce(Kind.EVENT, json.dumps({"name": "run", "data": record.as_json()}).encode())
+
+    def _activity_record(self) -> RunRecord:
+        # An id of its own: cursors begin with it, and what is in its files is salted with it.
+        run = sha256(f"activity {self.id}".encode()).hexdigest()[:20]
+        return RunRecord(id=run, title="activity", started_at=0)
 
     def record(self, run: str) -> RunRecord:
         """Get what is known of a run; one whose writer is gone gets its end first."""

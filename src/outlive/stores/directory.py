@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .. import platforms
-from ..entries import RunRecord
+from ..entries import Kind, RunRecord
 from ..errors import ConfigError, JournalUnavailable, RunNotFound
 from ..journals.base import Journal, JournalWriter
-from ..journals.disk import DiskJournal
+from ..journals.disk import DiskJournal, SharedJournal
 from .base import Claim, Store
 from .keys import claim_key
 
@@ -43,6 +43,9 @@ class DirectoryStore(Store):
             )
         try:
             _make_folder(self._runs)
+            with contextlib.suppress(OSError):
+                # In an older store that may only be read.
+                _make_folder(self.path / "activity")
             facts = json.loads(self._create_once("store.json", self._facts))
             if facts["format"] != FORMAT:
                 raise ConfigError(
@@ -50,6 +53,7 @@ class DirectoryStore(Store):
                     "use a newer Outlive, or another directory (--store)"
                 )
             self.id = str(facts["id"])
+            self._activity = SharedJournal(self.path / "activity", self._activity_record())
         except (LookupError, TypeError, ValueError):
             raise ConfigError(f"the store {path} is damaged: see {path / 'store.json'}") from None
         except OSError as error:
@@ -78,14 +82,11 @@ class DirectoryStore(Store):
             draft.unlink()
         return path.read_text()
 
-    def create(self, record: RunRecord) -> JournalWriter:
+    def _create(self, record: RunRecord) -> JournalWriter:
         try:
-            writer = DiskJournal.create(self._runs, record)
+            return DiskJournal.create(self._runs, record)
         except OSError as error:
             raise ConfigError(f"cannot write to the store {self.path}: {_reason(error)}") from None
-        with self._journals_lock:
-            self._journals[record.id] = writer.journal
-        return writer
 
     def ids(self) -> list[str]:
         try:
@@ -97,6 +98,14 @@ class DirectoryStore(Store):
         if not (_ID.fullmatch(run) and (self._runs / run).is_dir()):
             raise RunNotFound(run)
         return DiskJournal(self._runs / run)
+
+    def activity(self) -> Journal:
+        return self._activity
+
+    def announce(self, kind: Kind, payload: bytes) -> None:
+        # A full disk, or no permission: who looks at the runs themselves misses nothing.
+        with contextlib.suppress(OSError, JournalUnavailable):
+            self._activity.append(kind, payload)
 
     @contextlib.contextmanager
     def _claiming(self, key: str) -> Iterator[Claim]:

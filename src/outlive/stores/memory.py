@@ -7,13 +7,16 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 
-from ..entries import RunRecord
+from ..entries import Kind, RunRecord
 from ..errors import RunNotFound
 from ..journals.base import Journal, JournalWriter
 from ..journals.memory import MemoryJournal, MemoryWriter
 from .base import Claim, Store
 
 __all__ = ["MemoryStore"]
+
+#: Bytes of activity that are kept.
+ACTIVITY_SIZE = 16 * 1024 * 1024
 
 
 class _MemoryClaim(Claim):
@@ -37,8 +40,9 @@ class MemoryStore(Store):
         self._keys: dict[str, str] = {}
         self._keys_lock = threading.Lock()
         self._token = secrets.token_urlsafe(24)
+        self._activity = MemoryJournal(self._activity_record(), ACTIVITY_SIZE)
 
-    def create(self, record: RunRecord) -> JournalWriter:
+    def _create(self, record: RunRecord) -> JournalWriter:
         journal = self._kept[record.id] = MemoryJournal(record)
         return MemoryWriter(journal)
 
@@ -50,6 +54,13 @@ class MemoryStore(Store):
             return self._kept[run]
         except KeyError:
             raise RunNotFound(run) from None
+
+    def activity(self) -> Journal:
+        return self._activity
+
+    def announce(self, kind: Kind, payload: bytes) -> None:
+        self._activity.add(kind, payload, 0)
+        self._activity.notify()
 
     @contextlib.contextmanager
     def _claiming(self, key: str) -> Iterator[Claim]:

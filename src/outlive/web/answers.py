@@ -26,6 +26,7 @@ from ..journals.base import Journal, Reader
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
 from .access import Access, Action, Guard
+from .activity import ACTIVITY_FORMATS, parse_labels, shows_labels
 from .messages import Request, Response, Stream
 from .negotiation import best_match
 
@@ -61,6 +62,14 @@ _STILL_POLICY = (
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
 _PAGE = (*_SAFE, ("Vary", "Accept"), ("Content-Security-Policy", _POLICY))
+
+#: Of formats of one type: `sse` is what an EventSource asks for, and a browser runs scripts.
+_ACTIVITY_TYPES = {
+    "text/plain": "text",
+    "text/event-stream": "sse",
+    "application/x-ndjson": "ndjson",
+}
+_RUN_TYPES = {**_ACTIVITY_TYPES, _HTML: "page", _JSON: "json"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +111,9 @@ def _answer(request: Request, site: Site) -> Response:
         return _allowed(request, "GET") or _asset(request, name)
     if site.guard is not None:
         site.guard.check(request)
-    if request.path in ("", "/"):
-        return _allowed(request, "GET") or _list(request, site)
+    view = {"": _list, "/": _list, "/activity": _activity}.get(request.path)
+    if view is not None:
+        return _allowed(request, "GET") or view(request, site)
     parts = request.path.split("/")
     if len(parts) == 3 and parts[1] == "runs":
         return _allowed(request, "GET") or _run(request, site, parts[2])
@@ -173,7 +183,7 @@ def _find(request: Request, site: Site, run: str, action: Action) -> RunRecord:
 
 def _run(request: Request, site: Site, run: str) -> Response:
     record = _find(request, site, run, "read")
-    name = request.query.get("format") or _negotiate(request)
+    name = request.query.get("format") or _negotiate(request, _RUN_TYPES)
     if name == "page":
         return _page(request, site, "run.html")
     if name == "json":
@@ -182,22 +192,38 @@ def _run(request: Request, site: Site, run: str) -> Response:
     if form is None:
         known = ", ".join([*FORMATS, "json", "page"])
         return _error(request, 406 if not name else 400, f"the formats are {known}")
-    return _stream(request, site, form(run))
+    return _stream(request, site, form(run), site.store.journal(run))
 
 
-def _negotiate(request: Request) -> str:
-    types = {form.media_type.partition(";")[0]: name for name, form in FORMATS.items()}
-    # Formats of one type: `sse` is what an EventSource asks for, and a browser runs scripts.
-    types |= {"text/event-stream": "sse", _HTML: "page", _JSON: "json"}
+def _activity(request: Request, site: Site) -> Response:
+    if not site.access(request, "list", None):
+        raise AccessDenied("the runs may not be listed")
+    name = request.query.get("format") or _negotiate(request, _ACTIVITY_TYPES)
+    form = ACTIVITY_FORMATS.get(name)
+    if form is None:
+        known = ", ".join(ACTIVITY_FORMATS)
+        return _error(request, 406 if not name else 400, f"the formats are {known}")
+    labels = parse_labels(request.all("label"))
+
+    def shows(record: RunRecord) -> bool:
+        is_asked = site.only in (None, record.id) and shows_labels(record, labels)
+        return is_asked and site.access(request, "list", record)
+
+    journal = site.store.activity()
+    return _stream(request, site, form(journal.run, shows), journal)
+
+
+def _negotiate(request: Request, types: dict[str, str]) -> str:
     chosen = best_match(request.headers.get("accept", ""), list(types))
     return types[chosen] if chosen else ""
 
 
-def _stream(request: Request, site: Site, form: Format) -> Response:
+def _stream(request: Request, site: Site, form: Format, journal: Journal) -> Response:
     last_event_id = request.headers.get("last-event-id", "") if form.reconnects else ""
     origin = parse_origin(request.query, last_event_id)
-    journal = site.store.journal(form.run)
-    position = locate(origin, journal)
+    # What has no end is watched for what comes.
+    begins = form.ends or origin.what != "beginning"
+    position = locate(origin, journal) if begins else journal.locate_end()
     if origin.cursor is not None:
         furthest = _furthest(journal)
         if position.offset > furthest:

@@ -28,6 +28,11 @@ class Request:
         """The parameters of the URL; of one that is given twice, the first."""
         return dict(reversed(parse_qsl(self.query_string, keep_blank_values=True)))
 
+    def all(self, name: str) -> list[str]:
+        """Get all values of a parameter that may be given several times."""
+        pairs = parse_qsl(self.query_string, keep_blank_values=True)
+        return [value for key, value in pairs if key == name]
+
     @cached_property
     def cookies(self) -> dict[str, str]:
         """The cookies; of one that is given twice, the first.

@@ -26,10 +26,10 @@ CANCEL = "cancel"
 class DiskJournal(Journal):
     """The journal in one folder, written by this process, by another one, or by nobody any more."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder.name)
+    def __init__(self, folder: Path, run: str = "") -> None:
+        super().__init__(run or folder.name)
         self.folder = folder
-        self._salt = crc32(folder.name.encode())
+        self._salt = crc32(self.run.encode())
         self._segments: list[Segment] = []
         self._segments_lock = threading.Lock()
         self._stop_watching: Callable[[], None] | None = None

@@ -106,6 +106,8 @@ class DiskWriter(JournalWriter):
                 self._append(kind, part, origin)
             trouble, self._trouble = self._trouble, None
         self.journal.notify()
+        if kind is Kind.STAGE:
+            self.journal.on_news(kind, payload)
         if trouble is not None:
             # Without the mutex: whoever is told may write to this run.
             self.on_trouble(trouble)
@@ -224,6 +226,7 @@ class DiskWriter(JournalWriter):
         self.journal.notify()
         self.sync()
         self.release()
+        self.journal.on_news(Kind.END, end.encode())
 
     def release(self) -> None:
         """Let go of the journal without a further entry."""
