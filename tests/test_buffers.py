@@ -2,13 +2,14 @@
 
 import os
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from outlive import buffers
 from outlive.buffers import Buffer, encode_text
 from outlive.entries import End, Kind, RunRecord, State
-from outlive.journals.base import Reader
+from outlive.journals.base import Reader, Unwritten
 from outlive.journals.memory import MemoryJournal, MemoryWriter
 from tests.helpers import eventually
 
@@ -22,11 +23,11 @@ class SlowWriter(MemoryWriter):
         self.may.set()
         self.trouble: Exception | None = None
 
-    def append(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
+    def append_all(self, entries: Sequence[Unwritten]) -> None:
         assert self.may.wait(30)
         if self.trouble is not None:
             raise self.trouble
-        super().append(kind, payload, origin)
+        super().append_all(entries)
 
     def found(self) -> list[tuple[Kind, bytes]]:
         """Return what was appended."""
@@ -41,10 +42,14 @@ def writer():
 
 def print_to(buffer: Buffer, text: str) -> None:
     """Print as the stream does."""
-    buffer.items.append(text)
-    buffer.room -= len(text)
-    if not buffer.awake or buffer.room < 0:
+    buffer.write(text)
+    if not buffer.awake:
         buffer.hurry()
+
+
+def is_empty(buffer: Buffer) -> bool:
+    """Tell whether the flusher has taken all that was written."""
+    return not buffer._items and not buffer._texts.tell()
 
 
 def test_what_is_written_arrives_by_itself(writer):
@@ -63,7 +68,7 @@ def test_what_piles_up_becomes_one_entry(writer):
     buffer = Buffer(writer)
     writer.may.clear()
     print_to(buffer, "first")
-    eventually(lambda: not buffer.items)
+    eventually(lambda: is_empty(buffer))
     for text in ("a", "b"):
         print_to(buffer, text)
     buffer.add(Kind.OUT, b"c")
@@ -85,15 +90,16 @@ def test_what_piles_up_becomes_one_entry(writer):
 
 
 def test_who_is_too_fast_waits(writer, monkeypatch):
-    """When the room is used up, a print returns only once the journal has taken it."""
-    monkeypatch.setattr(buffers, "BUFFER_SIZE", 10)
+    """While much is appended, a print returns only once the journal has taken it."""
+    monkeypatch.setattr(buffers, "FULL_SIZE", 10)
     buffer = Buffer(writer)
     writer.may.clear()
+    print_to(buffer, "x" * 10)
+    eventually(lambda: buffer._full)
     printed = threading.Event()
 
     def work() -> None:
-        for _ in range(3):
-            print_to(buffer, "x" * 8)
+        print_to(buffer, "y")
         printed.set()
 
     thread = threading.Thread(target=work)
@@ -102,8 +108,22 @@ def test_who_is_too_fast_waits(writer, monkeypatch):
     writer.may.set()
     assert printed.wait(30)
     thread.join()
+    assert writer.found() == [(Kind.OUT, b"x" * 10), (Kind.OUT, b"y")]
     buffer.close()
-    assert b"".join(payload for _, payload in writer.found()) == b"x" * 24
+
+
+def test_nobody_waits_for_ever(writer, monkeypatch):
+    """Where the journal takes nothing any more, prints become slow and go on."""
+    monkeypatch.setattr(buffers, "FULL_SIZE", 1)
+    monkeypatch.setattr(buffers, "_HOLD_SECONDS", 0.01)
+    buffer = Buffer(writer)
+    writer.may.clear()
+    print_to(buffer, "x")
+    eventually(lambda: buffer._full)
+    print_to(buffer, "y")
+    writer.may.set()
+    buffer.close()
+    assert writer.found() == [(Kind.OUT, b"x"), (Kind.OUT, b"y")]
 
 
 def test_nothing_is_taken_after_the_end(writer):
@@ -125,7 +145,7 @@ def test_what_comes_while_it_closes_is_in_time(writer):
     buffer = Buffer(writer)
     writer.may.clear()
     print_to(buffer, "a")
-    eventually(lambda: not buffer.items)
+    eventually(lambda: is_empty(buffer))
     buffer.add(Kind.ERR, b"b")
     rest: list[str] = []
 
@@ -137,7 +157,7 @@ def test_what_comes_while_it_closes_is_in_time(writer):
     threads[0].start()
     eventually(lambda: buffer.closed)
     threads[1].start()
-    eventually(lambda: "c" in buffer.items)
+    eventually(lambda: not is_empty(buffer))
     writer.may.set()
     for thread in threads:
         thread.join(30)
@@ -161,8 +181,8 @@ def test_what_is_printed_amid_an_append_follows_by_itself(writer):
     buffer = Buffer(writer)
     writer.may.clear()
     print_to(buffer, "a")
-    eventually(lambda: not buffer.items)
-    buffer.items.append("b")  # a print that wakes nobody
+    eventually(lambda: is_empty(buffer))
+    buffer.write("b")  # a print that wakes nobody
     writer.may.set()
     eventually(lambda: len(writer.found()) == 2)
     buffer.close()
@@ -208,7 +228,7 @@ def test_who_interrupts_a_write_waits_for_nothing(writer):
     buffer = Buffer(writer)
     writer.may.clear()
     print_to(buffer, "a")
-    eventually(lambda: not buffer.items)
+    eventually(lambda: is_empty(buffer))
     with buffer._gate:
         buffer.add(Kind.ERR, b"b")
         buffer.flush()
@@ -232,12 +252,12 @@ def test_a_forked_child_has_nothing_of_it(writer):
     buffer = Buffer(writer)
     writer.may.clear()
     print_to(buffer, "held")
-    eventually(lambda: not buffer.items)
-    buffer.items.append("waiting")
+    eventually(lambda: is_empty(buffer))
+    buffer.write("waiting")
     child = os.fork()
     if not child:
         buffer.flush()
-        os._exit(0 if buffer.closed and not buffer.items and not buffer.add(Kind.ERR, b"") else 1)
+        os._exit(0 if buffer.closed and is_empty(buffer) and not buffer.add(Kind.ERR, b"") else 1)
     assert os.waitpid(child, 0)[1] == 0
     writer.may.set()
     buffer.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from outlive.entries import BEGINNING, TEXT_KINDS, Entry, Gap, Kind, Position
-from outlive.journals.base import Journal, JournalWriter, Reader
+from outlive.journals.base import Journal, JournalWriter, Reader, Unwritten
 
 LOG_HEAD = b'{"level": "INFO", "logger": "a"}\n'
 OTHERS = (Kind.STAGE, Kind.EVENT)
@@ -19,10 +19,20 @@ writes = st.lists(st.tuples(st.sampled_from(sorted({*TEXT_KINDS, *OTHERS})), pie
 
 def write(writer: JournalWriter, kind: Kind, text: bytes) -> None:
     """Append text as an entry of some kind; kinds without text ignore it."""
+    writer.append(*unwritten(kind, text))
+
+
+def write_all(writer: JournalWriter, written: list[tuple[Kind, bytes]], at_once: int) -> None:
+    """Append texts as entries, so many at a time."""
+    for place in range(0, len(written), at_once):
+        writer.append_all([unwritten(*item) for item in written[place : place + at_once]])
+
+
+def unwritten(kind: Kind, text: bytes) -> Unwritten:
+    """Make what becomes an entry of some kind."""
     if kind in OTHERS:
-        writer.append(kind, b"{}")
-    else:
-        writer.append(kind, LOG_HEAD + text if kind is Kind.LOG else text)
+        return kind, b"{}", 0
+    return kind, LOG_HEAD + text if kind is Kind.LOG else text, 0
 
 
 def text_of(written: Iterable[tuple[Kind, bytes]]) -> bytes:

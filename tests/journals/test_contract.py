@@ -20,6 +20,7 @@ from tests.journals.model import (
     text_in,
     text_of,
     write,
+    write_all,
     writes,
 )
 
@@ -51,6 +52,20 @@ def test_entries_are_read_as_they_were_written(create, written, size):
     ] + [Kind.END]
     assert text_in(entries) == text_of(written)
     assert End.of(entries[-1]) == DONE
+
+
+@many
+@given(written=writes, at_once=st.integers(1, 12), large=st.booleans())
+def test_many_entries_at_once_are_the_same_as_one_by_one(create, written, at_once, large):
+    """Whatever is appended together, what is read differs in nothing but the time."""
+    if large:
+        written = [*written, (Kind.OUT, b"x\n" * ENTRY_SIZE), (Kind.STAGE, b"")]
+    single, several = create(), create()
+    write_all(single, written, 1)
+    write_all(several, written, at_once)
+    assert [entry._replace(time=0, monotonic=0) for entry in read_all(several.journal)] == [
+        entry._replace(time=0, monotonic=0) for entry in read_all(single.journal)
+    ]
 
 
 @many

@@ -12,7 +12,16 @@ from outlive.journals.base import Journal, Reader
 from outlive.journals.disk import DiskJournal, writing
 from outlive.journals.memory import ENTRY_COST, MemoryJournal, MemoryWriter
 from tests.journals.conftest import make_record
-from tests.journals.model import Lines, check_gaps, read_all, text_in, text_of, write, writes
+from tests.journals.model import (
+    Lines,
+    check_gaps,
+    read_all,
+    text_in,
+    text_of,
+    write,
+    write_all,
+    writes,
+)
 
 DONE = End(State.SUCCEEDED, exit_code=0)
 many = settings(
@@ -136,10 +145,11 @@ def fail_at_random(patch: pytest.MonkeyPatch, plan: list[int]) -> None:
 @many
 @given(
     written=writes,
-    plan=st.lists(st.one_of(st.just(-1), st.integers(0, 150)), max_size=20),
+    plan=st.lists(st.one_of(st.just(-1), st.integers(0, 400)), max_size=20),
     ended=st.booleans(),
+    at_once=st.integers(1, 12),
 )
-def test_entries_that_could_not_be_written_are_counted(tmp_path, written, plan, ended):
+def test_entries_that_could_not_be_written_are_counted(tmp_path, written, plan, ended, at_once):
     """Writes that fail, or fail halfway, leave an exact gap, also where lines are unfinished."""
     troubles: list[OSError] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -148,8 +158,7 @@ def test_entries_that_could_not_be_written_are_counted(tmp_path, written, plan, 
         writer = DiskJournal.create(tmp_path, make_record())
         writer.on_trouble = troubles.append
         fail_at_random(patch, plan)
-        for kind, text in written:
-            write(writer, kind, text)
+        write_all(writer, written, at_once)
         while plan and plan[-1] >= 0:
             plan.pop()
         del plan[:]
@@ -213,3 +222,16 @@ def test_an_end_that_fails_halfway_is_written_again(tmp_path, monkeypatch):
     entries = read_all(journal)
     assert [entry.kind for entry in entries] == [Kind.OUT, Kind.END]
     assert End.of(entries[-1]) == DONE
+
+
+def test_of_entries_written_at_once_those_that_fit_are_kept(tmp_path, monkeypatch):
+    """Where a write ends early, what is there as a whole is stored, and only the rest missing."""
+    monkeypatch.setattr(writing, "_RETRY_SECONDS", 0.0)
+    writer = DiskJournal.create(tmp_path, make_record())
+    with monkeypatch.context() as patch:
+        fail_at_random(patch, [200])
+        writer.append_all([(Kind.OUT, b"%d\n" % number, 0) for number in range(4)])
+    writer.close(DONE)
+    entries = read_all(DiskJournal(writer.journal.folder))
+    found = [Gap.of(entry) if entry.kind is Kind.GAP else entry.payload for entry in entries[:-1]]
+    assert found == [b"0\n", b"1\n", Gap(1, 2, 1, "no space left on device"), b"3\n"]

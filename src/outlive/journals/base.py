@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..entries import BEGINNING, TEXT_KINDS, End, Entry, Gap, Kind, Position
@@ -24,7 +24,10 @@ __all__ = [
     "Reader",
     "Scan",
     "Tail",
+    "Unwritten",
     "make_entry",
+    "measure_text",
+    "split_all",
     "split_text",
 ]
 
@@ -37,6 +40,9 @@ ENTRY_SIZE = 256 * 1024
 
 #: The largest payload of any other entry; a header that claims more is damaged.
 PAYLOAD_LIMIT = 16 * 1024 * 1024
+
+#: What is to become an entry: kind, payload and origin.
+Unwritten = tuple[Kind, bytes, int]
 
 
 class Tail(NamedTuple):
@@ -201,13 +207,23 @@ class JournalWriter(ABC):
     #: Called with the error when entries begin to be lost: once each time.
     on_trouble: Callable[[OSError], None] = staticmethod(lambda _: None)
 
-    @abstractmethod
     def append(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
         """Add an entry, acknowledged on return: it survives the death of this process.
 
         Text longer than 256 KiB becomes several entries. Where the entry cannot be stored, the
         work is not disturbed: a gap will tell what is missing. Raises RunFinished after the `end`.
         """
+        self.append_all([(kind, payload, origin)])
+
+    @abstractmethod
+    def append_all(self, entries: Sequence[Unwritten]) -> None:
+        """Add several entries, as `append` does, for little more than one costs."""
+
+    def tell_news(self, entries: Sequence[Unwritten]) -> None:
+        """Tell the journal of stages, and of the `end`, once they were appended."""
+        for kind, payload, _ in entries:
+            if kind is _STAGE or kind is _END:
+                self.journal.on_news(kind, payload)
 
     @abstractmethod
     def sync(self) -> None:
@@ -333,6 +349,18 @@ def split_text(kind: Kind, payload: bytes) -> Iterator[bytes]:
         start = stop
 
 
+def split_all(entries: Sequence[Unwritten]) -> list[Unwritten]:
+    """Cut what does not fit into entries; mostly, all does."""
+    parts: list[Unwritten] = []
+    for entry in entries:
+        kind, payload, origin = entry
+        if len(payload) <= ENTRY_SIZE:
+            parts.append(entry)
+        else:
+            parts += [(kind, part, origin) for part in split_text(kind, payload)]
+    return parts
+
+
 def _character_end(text: bytes, stop: int) -> int:
     """Move `stop` back, by at most three bytes, to where no UTF-8 character is cut."""
     if stop >= len(text):
@@ -344,18 +372,27 @@ def _character_end(text: bytes, stop: int) -> int:
     return stop
 
 
+def measure_text(kind: Kind, payload: bytes, opens: bool) -> tuple[int, int, bool]:  # noqa: FBT001 - called for each entry
+    """Count the newlines and bytes of an entry's text, and tell whether it leaves a line open."""
+    if kind is _OUT or kind is _ERR:
+        return payload.count(b"\n"), len(payload), not payload.endswith(b"\n") if payload else opens
+    if kind is _LOG:
+        size = len(payload) - payload.index(b"\n") - 1
+        leaves_open = not payload.endswith(b"\n") if size else opens
+        return payload.count(b"\n") - 1, size, leaves_open
+    if kind is Kind.GAP:
+        gap = json.loads(payload)
+        return gap["lines"] or 0, gap["bytes"] or 0, opens
+    return 0, 0, opens
+
+
+# Their look-up in an enumeration costs as much as all else here.
+_OUT, _ERR, _LOG, _STAGE, _END = Kind.OUT, Kind.ERR, Kind.LOG, Kind.STAGE, Kind.END
+
+
 def make_entry(tail: Tail, kind: Kind, payload: bytes, origin: int, offset: int) -> Entry:
     """Make the entry that follows `tail`; whoever gives it out fills in `after`."""
-    newlines = size = 0
-    leaves_open = tail.open
-    if kind in TEXT_KINDS:
-        head = payload.index(b"\n") + 1 if kind is Kind.LOG else 0
-        size = len(payload) - head
-        newlines = payload.count(b"\n") - bool(head)
-        leaves_open = not payload.endswith(b"\n") if size else tail.open
-    elif kind is Kind.GAP:
-        gap = json.loads(payload)
-        newlines, size = gap["lines"] or 0, gap["bytes"] or 0
+    newlines, size, leaves_open = measure_text(kind, payload, tail.open)
     return Entry(
         kind,
         payload,

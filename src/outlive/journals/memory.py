@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..entries import End, Entry, Kind, Position, RunRecord
 from ..errors import RunFinished
-from .base import READ_SIZE, Journal, JournalWriter, Scan, Tail, make_entry, split_text
+from .base import READ_SIZE, Journal, JournalWriter, Scan, Tail, Unwritten, make_entry, split_all
 
 __all__ = ["MemoryJournal", "MemoryWriter"]
 
@@ -102,12 +102,11 @@ class MemoryWriter(JournalWriter):
     def __init__(self, journal: MemoryJournal) -> None:
         self.journal = journal
 
-    def append(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
-        for part in split_text(kind, payload):
-            self.journal.add(kind, part, origin)
+    def append_all(self, entries: Sequence[Unwritten]) -> None:
+        for kind, payload, origin in split_all(entries):
+            self.journal.add(kind, payload, origin)
         self.journal.notify()
-        if kind is Kind.STAGE or kind is Kind.END:
-            self.journal.on_news(kind, payload)
+        self.tell_news(entries)
 
     def sync(self) -> None:
         """Do nothing: memory does not survive its process."""

@@ -12,7 +12,8 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from struct import Struct
@@ -20,9 +21,16 @@ from zlib import crc32
 
 from ...entries import Entry, Kind, Position
 from ...errors import JournalUnavailable
-from ..base import PAYLOAD_LIMIT
+from ..base import PAYLOAD_LIMIT, Tail, Unwritten, measure_text
 
-__all__ = ["HEADER_SIZE", "SEGMENT_SIZE", "Segment", "encode_header", "list_segments"]
+__all__ = [
+    "HEADER_SIZE",
+    "SEGMENT_SIZE",
+    "Segment",
+    "encode_entries",
+    "encode_header",
+    "list_segments",
+]
 
 SEGMENT_SIZE = 64 * 1024 * 1024
 
@@ -53,6 +61,31 @@ def encode_header(entry: Entry, salt: int, place: int, number: int) -> bytes:
         entry.text_size,
     )
     return _FRONT.pack(MAGIC, crc32(body, crc32(_SALT.pack(number, place), salt))) + body
+
+
+def encode_entries(
+    parts: Sequence[Unwritten], tail: Tail, salt: int, place: int, number: int
+) -> tuple[list[bytes], Tail]:
+    """Write headers and payloads of what follows `tail`, and tell where that leads.
+
+    The same as an Entry and `encode_header` for each, in a third of the time.
+    """
+    blocks = []
+    sequence, line, text, opens = tail
+    now, monotonic = time.time_ns(), time.monotonic_ns()
+    for kind, payload, origin in parts:
+        newlines, text_size, leaves_open = measure_text(kind, payload, opens)
+        size = len(payload)
+        flags = opens * _OPENS | leaves_open * _LEAVES_OPEN
+        body = _BODY.pack(
+            size, crc32(payload), kind, flags, origin, now, monotonic,
+            sequence, line, text, newlines, text_size,
+        )  # fmt: skip
+        checksum = crc32(body, crc32(_SALT.pack(number, place), salt))
+        blocks += [_FRONT.pack(MAGIC, checksum) + body, payload]
+        place += HEADER_SIZE + size
+        sequence, line, text, opens = sequence + 1, line + newlines, text + text_size, leaves_open
+    return blocks, Tail(sequence, line, text, opens)
 
 
 class Segment:

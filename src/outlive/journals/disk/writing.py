@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -15,8 +16,8 @@ from zlib import crc32
 from ... import platforms
 from ...entries import End, Entry, Gap, Kind
 from ...errors import JournalUnavailable, RunFinished
-from ..base import JournalWriter, Tail, make_entry, split_text
-from .segments import HEADER_SIZE, SEGMENT_SIZE, encode_header, segment_name
+from ..base import JournalWriter, Tail, Unwritten, make_entry, split_all
+from .segments import HEADER_SIZE, SEGMENT_SIZE, encode_entries, encode_header, segment_name
 
 if TYPE_CHECKING:
     from .reading import DiskJournal
@@ -33,6 +34,8 @@ TAKING = 1
 _RESERVE_SIZE = 16 * 1024
 #: Between two attempts to write again after a failure.
 _RETRY_SECONDS = 1.0
+#: Entries that are written at once: as many as writev(2) takes, header and payload each.
+_MANY = 512
 
 
 def lock_folder(folder: Path) -> int:
@@ -99,15 +102,18 @@ class DiskWriter(JournalWriter):
         with self._mutex:
             return self._tail, self._base + self._size
 
-    def append(self, kind: Kind, payload: bytes, origin: int = 0) -> None:
+    def append_all(self, entries: Sequence[Unwritten]) -> None:
         with self._mutex:
             self._check()
-            for part in split_text(kind, payload):
-                self._append(kind, part, origin)
+            parts = split_all(entries)
+            while parts:
+                count = self._store_some(parts[:_MANY])
+                if not count:
+                    self._append(*parts[0])
+                del parts[: count or 1]
             trouble, self._trouble = self._trouble, None
         self.journal.notify()
-        if kind is Kind.STAGE:
-            self.journal.on_news(kind, payload)
+        self.tell_news(entries)
         if trouble is not None:
             # Without the mutex: whoever is told may write to this run.
             self.on_trouble(trouble)
@@ -117,6 +123,35 @@ class DiskWriter(JournalWriter):
             raise RunFinished(self.journal.run)
         if self._lock_fd < 0:
             raise JournalUnavailable(f"run {self.journal.run} is not written by this process")
+
+    def _store_some(self, parts: Sequence[Unwritten]) -> int:
+        """Store several entries at once; tells how many: none where it takes more than a write."""
+        size = sum([HEADER_SIZE + len(payload) for _, payload, _ in parts])
+        if self._torn or self._size + size > SEGMENT_SIZE:
+            return 0
+        blocks, tail = encode_entries(parts, self._tail, self._salt, self._size, self._number)
+        try:
+            self._write_out(blocks, size)
+        except OSError as error:
+            return self._keep_some(parts, error)
+        self._tail = tail
+        return len(parts)
+
+    def _keep_some(self, parts: Sequence[Unwritten], error: OSError) -> int:
+        """Keep of some entries those that are there as a whole, and count the next as missing."""
+        size = os.fstat(self._fd).st_size - self._size
+        count = 0
+        # One is missing in any case: why else did it fail?
+        while count < len(parts) - 1 and (step := HEADER_SIZE + len(parts[count][1])) <= size:
+            size -= step
+            self._size += step
+            count += 1
+        _, self._tail = encode_entries(parts[:count], self._tail, 0, 0, 0)
+        self._torn = True
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        kind, payload, _ = parts[count]
+        self._miss(kind, payload, error)
+        return count + 1
 
     def _append(self, kind: Kind, payload: bytes, origin: int) -> None:
         try:
@@ -140,11 +175,12 @@ class DiskWriter(JournalWriter):
 
     def _write(self, entry: Entry) -> None:
         header = encode_header(entry, self._salt, self._size, self._number)
-        size = len(header) + len(entry.payload)
-        written = os.writev(self._fd, (header, entry.payload))
+        self._write_out([header, entry.payload], len(header) + len(entry.payload))
+
+    def _write_out(self, blocks: list[bytes], size: int) -> None:
+        written = os.writev(self._fd, blocks)
         while written < size:
-            rest = memoryview(header + entry.payload)[written:]
-            written += os.write(self._fd, rest)
+            written += os.write(self._fd, memoryview(b"".join(blocks))[written:])
         self._size += size
 
     def _open_segment(self) -> None:
