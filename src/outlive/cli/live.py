@@ -14,7 +14,7 @@ from ..settings import HOST
 from ..sources.base import DescriptorSource
 from ..standalone.server import Server, is_loopback
 from ..stores import Store
-from ..supervisors import NO_LIMITS, Limits, Supervisor, Wakes
+from ..supervisors import NO_LIMITS, Limits, NoConsole, Supervisor, Wakes
 from .arguments import (
     duration_of,
     exit_code,
@@ -25,6 +25,7 @@ from .arguments import (
     store_of,
 )
 from .console import TerminalConsole, say
+from .detached import Detachment
 
 __all__ = ["make_server", "show_live"]
 
@@ -45,11 +46,15 @@ def show_live(
     *,
     title: str,
     command: Sequence[str] | None,
-    console: TerminalConsole,
+    console: TerminalConsole | NoConsole,
     begin: Callable[[], DescriptorSource | End],
     limits: Limits = NO_LIMITS,
+    detachment: Detachment | None = None,
 ) -> int:
-    """Run a source to its end with its page beside it; returns the exit code."""
+    """Run a source to its end with its page beside it; returns the exit code.
+
+    With a `detachment`, the terminal is let go once the source has begun.
+    """
     store = store_of(arguments)
     # Before the run, so that what cannot be served is not recorded as failed.
     registered = _registered_url(arguments, store)
@@ -66,20 +71,19 @@ def show_live(
         if server is not None:
             server.show_only(run.id)
         say(f"outlive: {server.page(run.id) if server else _page_at(registered or '', run.id)}")
-        end = _supervise(
-            run,
-            console=console,
-            begin=begin,
-            server=server,
-            wakes=wakes,
-            limits=limits,
-        )
-        lines = _count_lines(run)
-        run.end(end)
-        # The end may bring a gap. The work's exit code counts, even where it took the store away.
-        with contextlib.suppress(OutliveError):
-            lines = _count_lines(run)
-        summary = _summary(store, run, end, lines=lines)
+        source = begin()
+        if server is not None:
+            server.start()
+        if isinstance(source, End):
+            end = source
+            say(f"outlive: {source.error}")
+        else:
+            if detachment is not None:
+                say(f"outlive: running · outlive follow {_short_id(store, run)}")
+                detachment.release()
+            with console:
+                end = Supervisor(run, source, console, wakes, limits=limits).supervise()
+        summary = _end(store, run, end)
         if server is not None:
             _linger(arguments.linger, wakes)
             server.stop(wakes.enough)
@@ -87,30 +91,21 @@ def show_live(
     return exit_code(end)
 
 
+def _end(store: Store, run: OwnRun, end: End) -> str:
+    """End a run; returns a line that sums it up."""
+    lines = _count_lines(run)
+    run.end(end)
+    # The end may bring a gap. The work's exit code counts, even where it took the store away.
+    with contextlib.suppress(OutliveError):
+        lines = _count_lines(run)
+    return _summary(store, run, end, lines=lines)
+
+
 def _warn(error: OSError) -> None:
     say(
         f"outlive: cannot write the log: {error.strerror}; the work goes on, "
         "and the log will tell what is missing"
     )
-
-
-def _supervise(
-    run: OwnRun,
-    *,
-    console: TerminalConsole,
-    begin: Callable[[], DescriptorSource | End],
-    server: Server | None,
-    wakes: Wakes,
-    limits: Limits,
-) -> End:
-    source = begin()
-    if server is not None:
-        server.start()
-    if isinstance(source, End):
-        say(f"outlive: {source.error}")
-        return source
-    with console:
-        return Supervisor(run, source, console, wakes, limits=limits).supervise()
 
 
 def _registered_url(arguments: argparse.Namespace, store: Store) -> str | None:
@@ -146,5 +141,9 @@ def _summary(store: Store, run: OwnRun, end: End, *, lines: int) -> str:
         f"{lines:,} {'line' if lines == 1 else 'lines'}",
     ]
     with contextlib.suppress(OutliveError):
-        parts.append(f"outlive show {short_ids(store).get(run.id, run.id)}")
+        parts.append(f"outlive show {_short_id(store, run)}")
     return " · ".join(parts)
+
+
+def _short_id(store: Store, run: OwnRun) -> str:
+    return short_ids(store).get(run.id, run.id)

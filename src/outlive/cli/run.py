@@ -12,9 +12,10 @@ from ..entries import End, State
 from ..errors import ConfigError
 from ..settings import PORT
 from ..sources.command import CommandSource
-from ..supervisors import Limits
+from ..supervisors import Limits, NoConsole
 from .arguments import add_labels, add_linger, add_server, add_store, parse_seconds, parse_size
 from .console import TerminalConsole, has_terminal, in_background, window_size
+from .detached import Detachment
 from .live import show_live
 
 __all__ = ["act", "add_arguments"]
@@ -32,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_limits(parser)
     parser.add_argument("--cwd", metavar="DIR", help="where the command runs (default: here)")
+    parser.add_argument(
+        "-d", "--detach", action="store_true", help="return at once, and leave the command running"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -53,28 +57,36 @@ def act(arguments: argparse.Namespace) -> int:
     command = arguments.command[arguments.command[:1] == ["--"] :]
     if not command:
         raise ConfigError("nothing to run: outlive run [options] -- COMMAND …")
-    console = TerminalConsole(0 if has_terminal() and not arguments.pipe else None)
+    detachment = Detachment() if arguments.detach else None
+    if detachment is not None and (code := detachment.split()) is not None:
+        return code
+    console = NoConsole() if detachment else TerminalConsole(_keyboard(arguments))
     return show_live(
         arguments,
         title=shlex.join(command),
         command=command,
         console=console,
         begin=lambda: _begin(command, arguments, console),
+        detachment=detachment,
         limits=Limits(arguments.timeout, arguments.silence, arguments.quota),
     )
 
 
+def _keyboard(arguments: argparse.Namespace) -> int | None:
+    return 0 if has_terminal() and not arguments.pipe else None
+
+
 def _begin(
-    command: Sequence[str], arguments: argparse.Namespace, console: TerminalConsole
+    command: Sequence[str], arguments: argparse.Namespace, console: TerminalConsole | NoConsole
 ) -> CommandSource | End:
     """Start the command, or tell why it cannot be (exit codes as of a POSIX shell)."""
     try:
-        console.command = CommandSource(
+        source = CommandSource(
             command,
             terminal=None if arguments.pipe else window_size(),
             keyboard=console.keyboard,
             # A command in a session of its own is not stopped when it reads in the background.
-            stdin=subprocess.DEVNULL if in_background() else None,
+            stdin=subprocess.DEVNULL if arguments.detach or in_background() else None,
             cwd=arguments.cwd,
             adopts=True,
         )
@@ -84,4 +96,6 @@ def _begin(
         # Not every OSError has an errno: there may be no pseudo-terminal left.
         why = (getattr(error, "strerror", None) or str(error)).lower()
         return End(State.FAILED, 126, None, f"cannot run {command[0]}: {why}")
-    return console.command
+    if isinstance(console, TerminalConsole):
+        console.command = source
+    return source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Self
 
 from ..entries import Kind
 
@@ -35,6 +35,12 @@ class NoConsole:
     """Nowhere: the journal is all there is."""
 
     keyboard: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def show(self, kind: Kind, data: bytes) -> None:
         """Show nothing."""
