@@ -6,9 +6,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from outlive.entries import End, State
 from tests.browsers import PATIENCE
 from tests.programs import Outlive
+from tests.standalone.servers import serving
 from tests.test_page import HOSTILE
+from tests.test_stages_of_page import Job
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -96,3 +99,36 @@ def test_hostile_output_is_text_without_a_script_to_say_so(outlive, still):
     assert (log.text_content() or "").splitlines() == [*HOSTILE, "link", "</span></pre>last"]
     assert log.locator("a, script, img").count() == 0
     assert still.title() == "typed"
+
+
+def test_a_run_can_be_cancelled_without_a_script(outlive, still):
+    """By a form that asks first, and comes back to the page; afterwards there is nothing to cancel."""
+    process = outlive.start("run", "--linger", "600", "--", "sleep", "300")
+    show(still, outlive.url_of(process))
+    expect(still.get_by_role("button", name="Really cancel")).to_be_hidden()
+    still.locator("#cancel summary").click()
+    still.get_by_role("button", name="Really cancel").click(no_wait_after=True)
+    expect(still.locator("#end")).to_contain_text("cancelled · SIGTERM")
+    assert still.url.endswith("?format=html")
+    expect(still.locator("#cancel")).to_be_hidden()
+
+
+def test_a_stage_is_a_bar_without_a_script(still):
+    """One, however often it was sent, until it is done; the whole list opens at the end."""
+    with serving() as served:
+        job = Job(served)
+        still.goto(f"{job.url}?format=html", wait_until="commit")
+        for current in (1, 2, 3):
+            job.stage("import", current, 4)
+            job.stage("rows", 10 * current, None, parent="import")
+            shown = still.locator(".bar:visible")
+            expect(shown).to_have_count(2)
+            expect(shown.first).to_contain_text(f"{current} / 4")
+        job.stage("rows", 40, parent="import", done=True)
+        expect(still.locator(".bar:visible")).to_have_count(1)
+        job.end(End(State.FAILED, 1))
+        expect(still.locator("#end")).to_contain_text("in import")
+        expect(still.locator(".bar.failed:visible")).to_have_count(1)
+        expect(still.locator(".bar:visible")).to_have_count(1)
+        still.locator("#finished summary").click()
+        expect(still.locator("#finished li")).to_contain_text("rows")

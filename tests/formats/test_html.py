@@ -50,10 +50,12 @@ class Live:
         """Append output."""
         return self.append(Kind.OUT, text)
 
-    def stage(self, name, current=None, total=None, *, done=False):
-        """Append a stage."""
+    def stage(self, name, current=None, total=None, **more):
+        """Append a stage: `parent`, `unit`, `done`."""
         stage = {"name": name, "parent": None, "current": current, "total": total}
-        return self.append(Kind.STAGE, json.dumps({**stage, "unit": None, "done": done}).encode())
+        return self.append(
+            Kind.STAGE, json.dumps({**stage, "unit": None, "done": False, **more}).encode()
+        )
 
     def partial(self):
         """Let the page have a look at what is not finished."""
@@ -181,7 +183,7 @@ def test_the_page_can_be_drawn_from_its_first_bytes():
     assert len(live.sent) >= 1024
     page = read_page(live.sent + b"</pre></div></main></body></html>")
     assert page.one("h1").text() == page.one("title").text() == "make all"
-    facts = page.one(".now").text() + page.all("p")[2].text()
+    facts = page.one(".now").text() + page.all("p")[1].text()
     for fact in ("running", "$ make -j '4 x'", "by ada", "by: ci", "1970-01-01 00:00:00 UTC"):
         assert fact in facts
 
@@ -296,32 +298,131 @@ def test_a_gap_without_text_leaves_the_line_alone():
     assert log_of((Kind.OUT, b"one"), (Kind.GAP, gap), (Kind.OUT, b" two")) == "one two\n"
 
 
-def test_stages_have_a_row_where_they_begin_and_where_they_are_done():
-    """Between them a bar is glimpsed, which leaves nothing behind."""
+def bars_of(live):
+    """Get what the last look showed of stages: names, how far they are, and how deep they stand."""
+    page = read_page(live.data + b"</span></pre></div></main></body></html>")
+    return [
+        (bar.one(".name").text(), bar.one(".percent").text(), bar.one(".figures").text())
+        for bar in (page.all(".glimpse") or [page])[-1].all(".bar")
+    ]
+
+
+def test_a_stage_is_a_bar_while_it_goes_on_and_a_row_when_it_is_done():
+    """The bar leaves nothing behind; the row says how far it came and how long it took."""
     live = Live().stage("parse", 0, 10)
     for current in range(1, 10):
-        live.stage("parse", current, 10)
+        live.stage("parse", current, 10, unit="files")
         assert live.sent == b""
         live.partial()
-    bar = read_page(live.data + b"</span></pre></div></main></body></html>").all("progress")[-1]
-    assert (float(bar.attributes["value"]), float(bar.attributes["max"])) == (9, 10)
-    page = live.stage("parse", 10, 10, done=True).partial().end()
-    assert page.one("pre").text() == "▸ parse\n✓ parse 10/10\n"
+    assert bars_of(live) == [("parse", "90%", "9 / 10 files")]
+    page = live.stage("parse", 10, 10, unit="files", done=True).partial().end()
+    assert page.one("pre").text() == "✓ parse · 10 / 10 files · 0.0s\n"
+
+
+def test_output_stands_under_the_stage_that_it_belongs_to():
+    """Once; a stage without output, and one that only waits for its turn, head nothing."""
+    live = Live().stage("quick", done=True).stage("later", 0, 5).stage("last", 0, 5)
+    live.stage("import", 1, 2).stage("rows", parent="import").out(b"one\n").out(b"two\n")
+    assert live.end().one("pre").text() == "✓ quick · 0.0s\n▸ import\n▸ rows\none\ntwo\n"
+
+
+def test_a_stage_stands_under_its_parent():
+    """As a bar, as a row, and in the table."""
+    live = Live().stage("b", 1, 2, parent="a").stage("a", 1, 2).partial()
+    assert [name for name, _, _ in bars_of(live)] == ["a", "b"]
+    page = live.stage("b", 2, 2, parent="a", done=True).end()
+    assert len(page.one("pre").all(".depth1")) == 2
+    assert page.one("details").one("li").classes == {"depth1"}
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED, State.LOST])
+def test_a_run_that_failed_says_in_which_stage(state):
+    """Its bar stays, and the footing names it."""
+    live = Live().stage("a", 1, 2).stage("b", 1, 4, parent="a").partial()
+    page = live.end(End(state))
+    [*_, last] = page.one("pre").all(".block")
+    assert [bar.one(".name").text() for bar in last.children[-2:]] == ["a", "b"]
+    assert all(str(state) in bar.classes for bar in last.children[-2:])
+    assert "in a › b" in page.text()
+
+
+def test_the_stages_of_a_run_are_listed_at_its_end():
+    """With how far they came; of very many, the last, and how many were before them."""
+    live = Live()
+    for number in range(1000):
+        live.stage(f"s{number}", number, 1000, done=True)
+    page = live.end()
+    assert page.one("summary").text() == "1,000 stages done"
+    items = [item.text() for item in page.one("ol").all("li")]
+    assert items[0] == "500 earlier"
+    assert items[-1] == "s999 999 / 1,000 0.0s"
+    assert not Live().stage("a", 1, 2).end().all("details")
+
+
+def test_what_is_done_again_begins_anew():
+    """A bar inside of each of many stages is one stage, again and again."""
+    live = Live()
+    for _ in range(3):
+        live.stage("rows", 1, 2).stage("rows", 2, 2, done=True)
+    assert live.end().one("summary").text() == "1 stage done"
 
 
 def test_bars_stay_where_they_are():
-    """Whichever stage goes on, they do not change places."""
-    live = Live().stage("one", 1, 9).stage("two", 1, 9).stage("one", 2, 9).partial()
-    assert live.sent.index(b"one") < live.sent.index(b"two")
+    """Whichever stage goes on, they do not change places; those that only wait come last."""
+    live = Live()
+    for number in range(20):
+        live.stage(f"s{number}", 0, 9)
+    for moving in (12, 3, 15, 12):
+        live.stage(f"s{moving}", 1, 9)
+    live.partial()
+    assert [name for name, _, _ in bars_of(live)] == ["s0", "s1", "s2", "s3", "s12", "s15"]
 
 
 def test_the_number_of_stages_that_are_remembered_is_bounded():
     """So is that of the bars in a look at them."""
     live = Live()
-    for number in range(1000):
-        live.stage(f"s{number}")
-    assert len(live.format._stages) <= 64
+    for number in range(3000):
+        live.stage(f"s{number}", 1)
+    assert len(live.format._stages.open) <= 500
     assert live.partial().sent.count(b"<progress") <= 6
+
+
+@pytest.mark.parametrize(
+    ("current", "total", "unit", "figures"),
+    [
+        (40, 100, "rows", "40 / 100 rows"),
+        (None, None, "rows", ""),
+        (7, None, "it", "7"),
+        (1_500_000, 72_000_000, "B", "1.5 / 72 MB"),
+        (0, None, "bytes", "0 B"),
+        (float("nan"), 10**400, "", ""),
+        ("7", True, 5, "1 5"),
+    ],
+)
+def test_figures_are_readable_and_never_wrong(current, total, unit, figures):
+    """What is no number is left out."""
+    live = Live().stage("a", current, total, unit=unit).partial()
+    assert bars_of(live)[0][2] == figures
+
+
+@pytest.mark.parametrize("parents", [["a", "b", "c"], ["a", "a", "a"], ["b", "c", "a"], range(3)])
+def test_whatever_parents_are_every_stage_has_a_bar(parents):
+    """Also of stages that stand under themselves."""
+    live = Live()
+    for name, parent in zip("abc", parents, strict=True):
+        live.stage(name, 1, 2, parent=parent)
+    assert sorted(name for name, _, _ in bars_of(live.partial())) == ["a", "b", "c"]
+
+
+def test_the_page_offers_to_cancel_where_that_may_be_done():
+    """By a form, behind a button that asks first."""
+    assert not Live().end().all("form")
+    form = HtmlFormat(RUN)
+    form.may_cancel = True
+    opening = form.open(make_journal([]).start(), BEGINNING, resumed=False)
+    page = read_page(opening + b"</pre></div></main></body></html>")
+    attributes = page.one("details").one("form").attributes
+    assert attributes == {"method": "post", "action": f"{RUN}/cancel?format=html"}
 
 
 def test_errors_and_records_are_told_from_output():
@@ -331,7 +432,7 @@ def test_errors_and_records_are_told_from_output():
     assert [line.text() for line in page.all(".err")] == ["wrong\n", "very\n"]
     assert page.one(".warning").text() == "beware\n"
     assert not page.all(".error")
-    assert page_of((Kind.LOG, log_payload(b"info\n"))).all(".line") == []
+    assert page_of((Kind.LOG, log_payload(b"fine\n"))).one(".info").text() == "fine\n"
 
 
 @pytest.mark.parametrize(

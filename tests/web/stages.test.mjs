@@ -37,10 +37,12 @@ test("stages that move are shown before those that wait, with their parents", ()
   assert.deepEqual(names(stages.pick(1)), ["s40"]);
 });
 
-test("the run is where a stage moved last", () => {
-  const stages = taken(entry("a"), entry("b", { parent: "a" }), entry("c"), entry("b", { parent: "a", current: 1 }), entry("z"));
-  assert.deepEqual(stages.place.map(({ name }) => name), ["a", "b"]);
-  assert.equal(taken(entry("a", { done: true })).place, null);
+test("the run is where a stage went on last, and not where one only waits", () => {
+  const where = (...entries) => taken(...entries).place.map(({ name }) => name);
+  assert.deepEqual(where(entry("a"), entry("b", { parent: "a" }), entry("c"), entry("b", { parent: "a", current: 1 }), entry("z")), ["a", "b"]);
+  assert.deepEqual(where(entry("a", { current: 1 }), entry("b", { parent: "a" })), ["a", "b"]);
+  assert.deepEqual(where(entry("a"), entry("b"), entry("c"), entry("a", { done: true })), []);
+  assert.deepEqual(where(entry("a", { done: true })), []);
 });
 
 test("parents in a circle, or deep down, end somewhere", () => {

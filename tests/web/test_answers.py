@@ -352,6 +352,21 @@ def test_to_cancel_is_to_ask_the_writer(accept, status):
     assert asked == [1]
 
 
+def test_the_page_without_scripts_offers_to_cancel_who_may():
+    """What is offered is what the access hook allows; its form leads back to the same page."""
+    client = make_client()
+    form = b'action="%b/cancel?format=html"'
+    for run, is_offered in ((LIVING, True), (ENDED, False)):
+        body = body_of(client.ask(f"/runs/{run}?format=html"))
+        assert (form % run.encode() in body) == is_offered
+    answered = client.ask(f"/runs/{LIVING}/cancel?format=html", "POST", accept=BROWSER)
+    assert headers_of(answered)["location"] == f"../{LIVING}?format=html"
+    client.site = type(client.site)(
+        store=client.site.store, access=lambda _, action, __: action != "cancel"
+    )
+    assert b"<form" not in body_of(client.ask(f"/runs/{LIVING}?format=html"))
+
+
 def test_what_has_ended_cannot_be_cancelled():
     """409."""
     assert make_client().ask(f"/runs/{ENDED}/cancel", "POST").status == 409

@@ -22,6 +22,7 @@ from ..errors import (
     Unauthorized,
 )
 from ..formats import FORMATS, Format
+from ..formats.html import HtmlFormat
 from ..journals.base import Journal, Reader
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
@@ -59,7 +60,7 @@ _POLICY = (
 #: For a page that needs no script, and whose text is somebody's output.
 _STILL_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 _PAGE = (*_SAFE, ("Vary", "Accept"), ("Content-Security-Policy", _POLICY))
 
@@ -192,7 +193,10 @@ def _run(request: Request, site: Site, run: str) -> Response:
     if form is None:
         known = ", ".join([*FORMATS, "json", "page"])
         return _error(request, 406 if not name else 400, f"the formats are {known}")
-    return _stream(request, site, form(run), site.store.journal(run))
+    view = form(run)
+    if isinstance(view, HtmlFormat):
+        view.may_cancel = record.ended_at is None and site.access(request, "cancel", record)
+    return _stream(request, site, view, site.store.journal(run))
 
 
 def _activity(request: Request, site: Site) -> Response:
@@ -259,7 +263,9 @@ def _cancel(request: Request, site: Site, run: str) -> Response:
         raise RunFinished(run)
     site.store.journal(run).request_cancel()
     if best_match(request.headers.get("accept", ""), (_JSON, _HTML)) == _HTML:
-        return Response(status=303, headers=(("Location", f"../{run}"), *_SAFE))
+        # Back to the page that has the form: to the one without scripts.
+        back = f"../{run}?format=html" if request.query.get("format") == "html" else f"../{run}"
+        return Response(status=303, headers=(("Location", back), *_SAFE))
     return _json(202, {"run": run, "cancel": "requested"})
 
 

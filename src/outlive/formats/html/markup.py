@@ -1,4 +1,4 @@
-"""Styled lines as HTML: text escaped, colours and attributes as classes of the style sheet.
+"""Lines and words as HTML: text escaped, colours and attributes as classes of the style sheet.
 
 Since inline styles are forbidden to the page, an exact colour is the classes of its three
 channels, each with sixteen levels: `rgb xrf xg8 xb0` is `#ff8800`.
@@ -13,7 +13,7 @@ from itertools import groupby
 from ...terminal import PLAIN, Flag, Line, Span, Style
 from ...terminal.styles import Color
 
-__all__ = ["render_line"]
+__all__ = ["clean", "render_duration", "render_line"]
 
 _FLAGS = (
     (Flag.BOLD, "b"),
@@ -103,3 +103,22 @@ def _channels(prefix: str, color: str) -> list[str]:
 def _is_light(color: str) -> bool:
     red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
     return red * 0.299 + green * 0.587 + blue * 0.114 > _LIGHT
+
+
+def clean(text: str) -> str:
+    """Escape text that is no output, for an element or an attribute; it has one line."""
+    return escape("".join(char if char.isprintable() else "\ufffd" for char in text))
+
+
+def render_duration(nanoseconds: int) -> str:
+    """Write `0.4s`, `12s`, `3m 07s`, `2h 05m`, `3d 4h`."""
+    seconds = max(nanoseconds, 0) / 1e9
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if not minutes:
+        return f"{second}s"
+    if not hours:
+        return f"{minute}m {second:02}s"
+    return f"{hours}h {minute:02}m" if hours < 24 else f"{hours // 24}d {hours % 24}h"

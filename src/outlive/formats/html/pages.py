@@ -16,7 +16,9 @@ from typing import Any
 from ...entries import TEXT_KINDS, End, Entry, Gap, Kind, Position, RunRecord, State, render_time
 from ...terminal import Line, Terminal
 from ..base import Format, render_gap
-from .markup import render_line
+from .bars import render_bar, render_beginning, render_done, render_table
+from .markup import clean, render_duration, render_line
+from .stages import Row, Stages
 
 __all__ = ["HtmlFormat"]
 
@@ -28,10 +30,10 @@ BLOCK_LINES = 200
 LINE_SIZE = 256 * 1024
 #: The same for a glimpse, which comes up to five times a second, and has no more text than that.
 GLIMPSE_SIZE = 4096
-#: Unfinished stages that are remembered, and those whose bars are shown.
-STAGES, BARS = 64, 6
+#: Bars in a glimpse.
+BARS = 6
 
-_LEVELS = {"WARNING": "line warning", "ERROR": "line error", "CRITICAL": "line error"}
+_LEVELS = {"DEBUG": "debug", "WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -49,7 +51,7 @@ _PAGE = """<!doctype html>
 <a class="back" href="{root}">← Runs</a>
 <h1 title="{title}">{title}</h1>
 <p class="now">{badge}</p>
-<p class="actions"><a class="button" href="?format=text">Plain text</a></p>
+<div class="actions">{cancel}<a class="button" href="?format=text">Plain text</a></div>
 </header>
 <!--{padding}-->
 <main tabindex="0" autofocus><div>
@@ -59,9 +61,14 @@ _BEFORE = (
     '<p class="mark">This begins at line {line:,}; what is before it is in '
     '<a href="?format=html">the whole page</a> and in the <a href="?format=text">plain text</a></p>\n'
 )
+_CANCEL = (
+    '<details id="cancel"><summary class="button">Cancel</summary>'
+    '<form method="post" action="{run}/cancel?format=html">'
+    '<button class="asking">Really cancel</button></form></details> '
+)
 _END = """{rest}</pre>
 <p id="end" class="end {state}">{badge}{words}</p>
-</div></main>
+{stages}</div></main>
 </body>
 </html>
 """
@@ -78,11 +85,14 @@ class HtmlFormat(Format):
     heartbeat = b"<!---->"
     #: Where the site begins, as seen from the page.
     root = "../"
+    #: Whether who asked may cancel the run, and it is one to cancel: the page offers it then.
+    may_cancel = False
 
     def __init__(self, run: str) -> None:
         super().__init__(run)
         self._terminal = Terminal()
-        self._stages: dict[tuple[str | None, str], dict[str, Any]] = {}
+        self._stages = Stages()
+        self._is_stage_new = False
         self._started_at = 0
         self._block_lines = -1
         self._glimpse = ""
@@ -93,9 +103,10 @@ class HtmlFormat(Format):
         command = shlex.join(record.command or [])
         is_middle = position.line > 1 or position.byte > 0
         page = {
-            "title": _clean(record.title or command or record.id),
+            "title": clean(record.title or command or record.id),
             "root": self.root,
             "badge": self._badge(State.RUNNING),
+            "cancel": _CANCEL.format(run=self.run) if self.may_cancel else "",
             "facts": "\n".join(_facts(record, command)),
             "before": _BEFORE.format(line=position.line) if is_middle else "",
         }
@@ -108,13 +119,13 @@ class HtmlFormat(Format):
         if entry.kind is Kind.GAP:
             return self._gap(entry).encode()
         if entry.kind is Kind.STAGE:
-            return self._stage(entry.data).encode()
+            return self._stage(entry).encode()
         if entry.kind is Kind.EVENT:
             return self._event(entry.data).encode()
         return self._end(entry).encode() if entry.kind is Kind.END else b""
 
     def partial(self) -> bytes:
-        bars = [_bar(stage) for stage in list(self._stages.values())[-BARS:]]
+        bars = [render_bar(row) for row in self._stages.pick(BARS)]
         glimpse = "".join(bars) + self._unfinished(GLIMPSE_SIZE)
         if glimpse == self._glimpse:
             return b""
@@ -126,7 +137,7 @@ class HtmlFormat(Format):
     def _text(self, entry: Entry) -> str:
         tag = "line err" if entry.kind is Kind.ERR else ""
         if entry.kind is Kind.LOG:
-            tag = _LEVELS.get(entry.data["level"], "")
+            tag = f"line log {_LEVELS.get(entry.data['level'], 'info')}"
         channel = (entry.kind, entry.origin)
         return self._finished(self._terminal.write(entry.text, channel, tag), tag)
 
@@ -141,7 +152,7 @@ class HtmlFormat(Format):
             lines.pop()
             before, after = _around(tag)
             rows += [f"{before}{line}\n{after}" for line in lines]
-        return self._place(rows)
+        return self._place([*self._beginnings(), *rows]) if rows else ""
 
     def _gap(self, entry: Entry) -> str:
         before, gap = "", Gap.of(entry)
@@ -150,17 +161,23 @@ class HtmlFormat(Format):
             before = self._finished(self._terminal.cut_off())
         return before + self._mark("gap", render_gap(gap))
 
-    def _stage(self, stage: dict[str, Any]) -> str:
-        """Write a row when a stage begins and when it is done; between them it is glimpsed."""
-        key = stage["parent"], stage["name"]
-        is_known = key in self._stages
-        if stage["done"]:
-            self._stages.pop(key, None)
-            return self._mark("stage", " ".join(["✓", stage["name"], _figures(stage)]))
-        self._stages[key] = stage
-        if len(self._stages) > STAGES:
-            del self._stages[next(iter(self._stages))]
-        return "" if is_known else self._mark("stage", f"▸ {stage['name']}")
+    def _stage(self, entry: Entry) -> str:
+        """Write a row where a stage is done; while it goes on, it is glimpsed."""
+        stage, _ = self._stages.take(entry)
+        if stage.is_done:
+            return self._place([render_done(Row(stage, self._stages.depth(stage)))])
+        self._is_stage_new = self._is_stage_new or not stage.has_row
+        return ""
+
+    def _beginnings(self) -> list[str]:
+        """Head what follows with the stages that it belongs to; a stage without output needs none."""
+        if not self._is_stage_new:
+            return []
+        self._is_stage_new = False
+        fresh = [stage for stage in self._stages.active() if not stage.has_row]
+        for stage in fresh:
+            stage.has_row = True
+        return [render_beginning(Row(stage, self._stages.depth(stage))) for stage in fresh]
 
     def _event(self, event: dict[str, Any]) -> str:
         data = "" if event["data"] is None else json.dumps(event["data"], ensure_ascii=False)
@@ -169,21 +186,26 @@ class HtmlFormat(Format):
     def _end(self, entry: Entry) -> str:
         unfinished = self._finished(self._terminal.cut_off())
         end = End.of(entry)
-        words = [f"after {_duration(entry.time - self._started_at)}"]
+        words = [f"after {render_duration(entry.time - self._started_at)}"]
         if end.signal:
-            words.insert(0, _clean(end.signal))
+            words.insert(0, clean(end.signal))
         elif end.exit_code is not None and (end.exit_code or end.state is not State.SUCCEEDED):
             words.insert(0, f"exit code {end.exit_code}")
+        place = [] if end.state is State.SUCCEEDED else self._stages.place()
+        if place:
+            words.append("in " + clean(" › ".join(row.stage.name for row in place)))
         if end.error:
-            words.append(_clean(end.error))
+            words.append(clean(end.error))
+        unfinished += self._place([render_bar(row, str(end.state)) for row in place])
+        table = render_table(self._stages)
         # Nothing may follow: what a last glimpse showed of stages stays.
-        self._stages.clear()
-        self._glimpse = ""
+        self._stages, self._glimpse = Stages(), ""
         return unfinished + _END.format(
             rest="" if self._block_lines < 0 else "</span>",
             state=end.state,
             badge=self._badge(end.state),
             words="".join(f" · {word}" for word in words),
+            stages=table,
         )
 
     # ---- rows
@@ -199,7 +221,7 @@ class HtmlFormat(Format):
         return _row(html, line.tag)
 
     def _mark(self, kind: str, text: str) -> str:
-        return self._place([_row(f"{_clean(text)}\n", f"mark {kind}")])
+        return self._place([_row(f"{clean(text)}\n", f"mark {kind}")])
 
     def _opening(self) -> str:
         """Begin a block, unless one is open."""
@@ -249,45 +271,13 @@ def _facts(record: RunRecord, command: str) -> list[str]:
     started = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     facts = [f'<time datetime="{render_time(record.started_at)}">started {started}</time>']
     if record.owner:
-        facts.insert(0, f"<span>by {_clean(record.owner)}</span>")
+        facts.insert(0, f"<span>by {clean(record.owner)}</span>")
     if command and command != record.title:
-        facts.insert(0, f"<code>$ {_clean(command)}</code>")
+        facts.insert(0, f"<code>$ {clean(command)}</code>")
     for key, value in record.labels.items():
-        facts.append(f'<span class="label">{_clean(f"{key}: {value}" if value else key)}</span>')
+        facts.append(f'<span class="label">{clean(f"{key}: {value}" if value else key)}</span>')
     return facts
-
-
-def _bar(stage: dict[str, Any]) -> str:
-    """Draw how far a stage is."""
-    total, current = stage["total"], stage["current"] or 0
-    values = f' max="{total:f}" value="{current:f}"' if total else ""
-    bar = f"{_clean(stage['name'])} <progress{values}></progress> {_clean(_figures(stage))}\n"
-    return _row(bar, "mark stage")
-
-
-def _figures(stage: dict[str, Any]) -> str:
-    numbers = [str(stage[name]) for name in ("current", "total") if stage[name] is not None]
-    return " ".join(["/".join(numbers), stage["unit"] or ""]).strip()
 
 
 def _shorten(text: str, size: int = 500) -> str:
     return text if len(text) <= size else f"{text[:size]}…"
-
-
-def _clean(text: str) -> str:
-    """Escape text that is no output, for an element or an attribute; it has one line."""
-    return escape("".join(char if char.isprintable() else "\ufffd" for char in text))
-
-
-def _duration(nanoseconds: int) -> str:
-    """Write `0.4s`, `12s`, `3m 07s`, `2h 05m`, `3d 4h`."""
-    seconds = max(nanoseconds, 0) / 1e9
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if not minutes:
-        return f"{second}s"
-    if not hours:
-        return f"{minute}m {second:02}s"
-    return f"{hours}h {minute:02}m" if hours < 24 else f"{hours // 24}d {hours % 24}h"

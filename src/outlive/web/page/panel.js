@@ -37,7 +37,7 @@ export class Panel {
   /** How the run ended; returns the names of the stages that it was in, the outermost first. */
   end(state) {
     this.ended = state;
-    this.place = state === "succeeded" ? [] : this.stages.place ?? [];
+    this.place = state === "succeeded" ? [] : this.stages.place;
     this.#soon();
     return this.place.map((stage) => stage.name);
   }

@@ -21,10 +21,11 @@ export class Stages {
     let stage = this.all.get(key);
     if (!stage || (stage.done && !done)) {
       this.all.delete(key);
-      stage = { key, origin, parent, name, began: at, first: amount(entry.current) ?? 0 };
+      stage = { key, origin, parent, name, began: at, first: amount(entry.current) ?? 0, moved: false };
       this.all.set(key, stage);
       this.names.set(JSON.stringify([origin, name]), stage);
-    } else if (!stage.done) stage.moved = true;
+    } else stage.moved = true;
+    stage.moved ||= entry.current > 0;
     Object.assign(stage, { current: amount(entry.current), total: amount(entry.total), unit: entry.unit, done: Boolean(done), at, move: ++this.moves });
     if (this.all.size > KNOWN) this.#forget();
   }
@@ -40,18 +41,25 @@ export class Stages {
     return path;
   }
 
-  /** Where the run is: the open stage that moved last. */
+  /** Where the run is: in the stage that went on last, and those around it; the outermost first. */
   get place() {
-    const moving = this.open.filter((stage) => this.#moves(stage));
-    const last = (moving.length ? moving : this.open).reduce((a, b) => (a && a.move > b.move ? a : b), null);
-    return last && this.path(last);
+    const last = this.#active().reduce((a, b) => (a && a.move > b.move ? a : b), null);
+    return last ? this.path(last) : [];
   }
 
-  /** At most `limit` open stages: those that move before those that wait, and the first before the last, lest they take turns. */
+  /** At most `limit` open stages: those that go on before those that wait, and always the same, lest they take turns. */
   pick(limit) {
     const { open } = this;
-    const active = new Set(open.filter((stage) => this.#moves(stage)).flatMap((stage) => this.path(stage)));
+    const active = new Set(this.#active().flatMap((stage) => this.path(stage)));
     return this.inOrder([...open.filter((stage) => active.has(stage)), ...open.filter((stage) => !active.has(stage))].slice(0, limit));
+  }
+
+  // Open stages, but not those that were announced before their turn: of these there are several.
+  #active() {
+    const { open } = this, waiting = new Map();
+    const family = ({ origin, parent }) => JSON.stringify([origin, parent]);
+    for (const stage of open) if (!stage.moved) waiting.set(family(stage), (waiting.get(family(stage)) ?? 0) + 1);
+    return open.filter((stage) => stage.moved || waiting.get(family(stage)) === 1);
   }
 
   /** Each behind its parent, otherwise as they began; with how deep they are among these. */
@@ -63,8 +71,6 @@ export class Stages {
     });
     return rows.sort((a, b) => compare(a.places, b.places));
   }
-
-  #moves(stage) { return stage.moved || stage.current > 0; }
 
   // A parent is known by name alone: of several it is the one that began last, and never the stage itself.
   #parentOf({ origin, parent, name }) {
@@ -91,9 +97,9 @@ export function share({ current, total, done }) {
 }
 
 /** The milliseconds that a stage will take from `now` on, if it goes on as it did; null where that would be a guess. */
-export function remaining({ began, first, at, current, total, moved, done }, now) {
+export function remaining({ began, first, at, current, total, done }, now) {
   const made = (current ?? 0) - first, spent = at - began;
-  if (done || !moved || !(total > current) || made <= 0 || spent < 2000) return null;
+  if (done || !(total > current) || made <= 0 || spent < 2000) return null;
   return Math.max(0, spent / made * (total - current) - (now - at));
 }
 
