@@ -127,6 +127,22 @@ def test_a_traceback_is_the_work_s_own(store, work):
     assert lines[-2:] == ["ValueError: no", "good"]
 
 
+def test_a_run_that_cannot_begin_has_failed(store, monkeypatch):
+    """Whoever starts it gets the error, and the run tells of it."""
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "outlive fail":
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError):
+        outlive.start(fail, store=store)
+    [record] = store.records()
+    assert record.end == End(State.FAILED, error="RuntimeError: can't start new thread")
+
+
 def test_an_error_that_cannot_be_shown_is_told_of(store):
     """Also where its own text raises; a long one is cut."""
 

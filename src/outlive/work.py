@@ -173,12 +173,17 @@ def _start_thread(run: OwnRun, target: Callable[[], None]) -> None:
         try:
             target()
         finally:
-            _living.pop(thread, None)
+            _living.discard(run)
 
     _follow_exit()
     thread = threading.Thread(target=act, name=f"outlive {run.record.title}", daemon=True)
-    _living[thread] = run
-    thread.start()
+    _living.add(run)
+    try:
+        thread.start()
+    except BaseException:
+        # There may be too many threads already.
+        _living.discard(run)
+        raise
 
 
 def _work_in_thread(run: OwnRun, options: _Options, work: Callable[[], object]) -> None:
@@ -356,8 +361,9 @@ def _name_of(function: Callable[..., object]) -> str:
     return str(getattr(plain, "__name__", type(plain).__name__))
 
 
-#: Threads that work, or write how a task ended, and for which run.
-_living: dict[threading.Thread, OwnRun] = {}
+#: Runs for which a thread works, or writes how a task ended; those of its parent are not a child's.
+_living: set[OwnRun] = set()
+os.register_at_fork(after_in_child=_living.clear)
 #: On loops of callers, which themselves would forget them.
 _tasks: set[asyncio.Task[BaseException | None]] = set()
 
@@ -388,28 +394,21 @@ def _is_waiting(*, was_asked: bool) -> bool:
     """Wait for all work; tells whether a Ctrl-C came before all was done."""
     told = was_asked
     try:
-        while threads := _working():
-            threads[0].join(_PATIENCE_SECONDS)
-            if not told and (count := len(_working())):
+        while living := list(_living):
+            # Not for the thread: after a Ctrl-C, one that lives is taken for dead (bpo-45274).
+            if living[0].wait(_PATIENCE_SECONDS) is State.RUNNING and not told:
                 told = True
-                runs = "1 run" if count == 1 else f"{count} runs"
+                runs = "1 run" if len(living) == 1 else f"{len(living)} runs"
                 _say(f"waiting for {runs} to end (Ctrl-C asks for it)")
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _working() -> list[threading.Thread]:
-    # In a forked child, those of its parent are not alive.
-    return [thread for thread in list(_living) if thread.is_alive()]
-
-
 def _ask_to_end() -> None:
-    for thread in _working():
-        run = _living.get(thread)
+    for run in list(_living):
         with contextlib.suppress(OutliveError):
-            if run is not None:
-                run.cancel()
+            run.cancel()
 
 
 def _say(message: str) -> None:
