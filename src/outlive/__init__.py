@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .commands import start_command
     from .entries import State
     from .errors import (
         AccessDenied,
@@ -47,6 +48,7 @@ __all__ = [
     "event",
     "stage",
     "start",
+    "start_command",
     "track",
 ]
 
@@ -60,6 +62,7 @@ _HOMES = {
     "event": "sources.stages",
     "stage": "sources.stages",
     "start": "work",
+    "start_command": "commands",
     "track": "sources.stages",
 }
 

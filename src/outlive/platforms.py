@@ -24,6 +24,7 @@ __all__ = [
     "Process",
     "adopt_orphans",
     "describe_process",
+    "disown_orphans",
     "exit_descriptor",
     "is_alive",
     "is_locked",
@@ -214,13 +215,29 @@ def _stat_of(path: Path) -> tuple[bytes, list[bytes]]:
 
 
 def adopt_orphans() -> bool:
-    """Become the parent of descendants whose own is gone; False where the system knows no such.
+    """Become the parent of descendants whose own is gone; False where that cannot be.
 
-    prctl(2), PR_SET_CHILD_SUBREAPER: whatever they do, they stay to be found, and to be reaped.
+    prctl(2), PR_SET_CHILD_SUBREAPER: whatever they do, they stay to be found, and to be reaped. A
+    process that has children already could not tell these from what it adopts.
     """
-    if sys.platform != "linux":
+    return sys.platform == "linux" and not _has_children() and _set_subreaper(1)
+
+
+def disown_orphans() -> None:
+    """Leave orphans to others again."""
+    _set_subreaper(0)
+
+
+def _set_subreaper(value: int) -> bool:
+    return bool(ctypes.CDLL(None).prctl(36, value, 0, 0, 0) == 0)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
         return False
-    return bool(ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0)
+    return True
 
 
 def reap_orphans(spared: int) -> None:

@@ -161,3 +161,15 @@ def test_what_cannot_be_started_leaves_nothing(terminal):
 def test_every_signal_has_a_name(number, name):
     """Those without one of their own are called by their number."""
     assert signal_name(number) == name
+
+
+def test_a_process_with_other_children_adopts_nobody():
+    """It could not tell them from a command's, and would end them, or take their exit codes."""
+    with subprocess.Popen(["sleep", "0.3"]) as other:
+        source = CommandSource(["sh", "-c", "exit 3"], terminal=None, adopts=True)
+        eventually(lambda: has_data(source.over_fd))
+        assert source.send_signal(signal.SIGTERM) == []
+        source.reap()
+        assert source.end().exit_code == 3
+        source.close()
+        assert other.wait(30) == 0

@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..entries import End, State
+from ..entries import End
 from ..errors import ConfigError
 from ..settings import PORT
-from ..sources.command import CommandSource
+from ..sources.command import CommandSource, explain_failure
 from ..supervisors import Limits, NoConsole
 from .arguments import add_labels, add_linger, add_server, add_store, parse_seconds, parse_size
 from .console import TerminalConsole, has_terminal, in_background, window_size
@@ -79,7 +79,7 @@ def _keyboard(arguments: argparse.Namespace) -> int | None:
 def _begin(
     command: Sequence[str], arguments: argparse.Namespace, console: TerminalConsole | NoConsole
 ) -> CommandSource | End:
-    """Start the command, or tell why it cannot be (exit codes as of a POSIX shell)."""
+    """Start the command, or tell why it cannot be."""
     try:
         source = CommandSource(
             command,
@@ -90,12 +90,8 @@ def _begin(
             cwd=arguments.cwd,
             adopts=True,
         )
-    except (FileNotFoundError, NotADirectoryError):
-        return End(State.FAILED, 127, None, f"command not found: {command[0]}")
     except (OSError, ValueError) as error:
-        # Not every OSError has an errno: there may be no pseudo-terminal left.
-        why = (getattr(error, "strerror", None) or str(error)).lower()
-        return End(State.FAILED, 126, None, f"cannot run {command[0]}: {why}")
+        return explain_failure(command[0], error)
     if isinstance(console, TerminalConsole):
         console.command = source
     return source

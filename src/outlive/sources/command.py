@@ -17,7 +17,7 @@ from ..entries import End, Kind, State
 from ..processes import ProcessTree
 from .base import KERNEL_BUFFER, DescriptorSource
 
-__all__ = ["CommandSource", "WindowSize"]
+__all__ = ["CommandSource", "WindowSize", "explain_failure"]
 
 #: Lines and columns of a terminal.
 WindowSize = tuple[int, int]
@@ -31,8 +31,8 @@ class CommandSource(DescriptorSource):
     keys come from: its modes are taken over, and the pseudo-terminal is the command's input, too.
     Otherwise that is `stdin`, by default the input of this process.
 
-    With `adopts`, this process adopts all orphans among its descendants from now on, so that no
-    daemon escapes; it must have no other children.
+    With `adopts`, this process adopts all orphans among its descendants until the end, so that no
+    daemon escapes, unless it has other children; it must not start others meanwhile.
     """
 
     def __init__(
@@ -163,6 +163,8 @@ class CommandSource(DescriptorSource):
     def close(self) -> None:
         for fd in list(self.outputs):
             self.close_output(fd)
+        if self._adopts:
+            platforms.disown_orphans()
 
     def end(self) -> End:
         code = self._process.wait()
@@ -172,6 +174,15 @@ class CommandSource(DescriptorSource):
         if code < 0:
             return End(State.FAILED, signal=signal_name(-code))
         return End(State.SUCCEEDED if code == 0 else State.FAILED, exit_code=code)
+
+
+def explain_failure(command: str, error: OSError | ValueError) -> End:
+    """Tell why a command could not be started (exit codes as of a POSIX shell)."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return End(State.FAILED, 127, None, f"command not found: {command}")
+    # Not every OSError has an errno: there may be no pseudo-terminal left.
+    why = (getattr(error, "strerror", None) or str(error)).lower()
+    return End(State.FAILED, 126, None, f"cannot run {command}: {why}")
 
 
 def signal_name(number: int) -> str:

@@ -1,0 +1,111 @@
+"""Commands that outlive this process: each under a supervisor of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import ConfigError
+from .runs import Run, find_run
+from .settings import application_store
+from .stores import Store
+from .supervisors import Limits
+from .supervisors.launching import Order, launch, place_of
+
+__all__ = ["start_command"]
+
+
+def start_command(
+    argv: Sequence[str],
+    *,
+    title: str | None = None,
+    key: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    owner: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    silence: float | None = None,
+    quota: int | None = None,
+    pipe: bool = False,
+    input: bytes | str | None = None,  # noqa: A002 - as subprocess calls it
+) -> Run:
+    """Start a command as a run that outlives this process.
+
+    It runs under a supervisor in a process of its own: whatever becomes of this one, a deploy, a
+    crash, `kill -9`, the command goes on, its output is kept, and it can be read and cancelled
+    from any process that sees the store. Raises RunError where it cannot be started.
+
+    Args:
+        argv: The command and its arguments, never a shell string.
+        title: What the run is called; by default the command.
+        key: Of all runs of the store with this key, one lives at a time: where one does, that is
+            returned, and the command is not started.
+        labels: Marks to find the run by.
+        owner: Who started it.
+        store: Where the run is kept: a store, its URL or a directory; by default that of
+            `OUTLIVE_STORE`, otherwise `.outlive` in the current directory. Not `memory:`.
+        cwd: Where the command runs; by default the current directory.
+        env: Its whole environment; by default that of this process.
+        timeout: Seconds that it may run.
+        silence: Seconds that it may write nothing.
+        quota: Bytes that it may write.
+        pipe: Whether its output is two pipes, and not a terminal.
+        input: What it reads on standard input; by default nothing.
+    """
+    place = application_store(store)
+    with _as_file(input) as stdin:
+        order = Order(
+            store=place_of(place),
+            title=title or shlex.join(_check(argv)),
+            argv=list(argv),
+            key=key,
+            labels=dict(labels or {}),
+            owner=owner,
+            cwd=_folder(cwd),
+            env=None if env is None else dict(env),
+            pipe=pipe,
+            limits=_limits(timeout, silence, quota),
+            stdin=stdin,
+        )
+        return find_run(place, launch(order))
+
+
+def _check(argv: Sequence[str]) -> Sequence[str]:
+    if isinstance(argv, str) or not argv or not all(isinstance(word, str) for word in argv):
+        raise ConfigError(
+            f"a command is a list of its words, such as ['make', 'all'], not {argv!r:.100}"
+        )
+    return argv
+
+
+def _folder(cwd: str | os.PathLike[str] | None) -> str:
+    folder = Path(cwd or ".").absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"cwd: there is no directory {folder}")
+    return str(folder)
+
+
+def _limits(timeout: float | None, silence: float | None, quota: int | None) -> Limits:
+    limits = Limits(timeout, silence, quota)
+    for name, value in limits._asdict().items():
+        if value is not None and not 0 <= value < float("inf"):
+            raise ConfigError(f"{name}: give a number that is not negative, not {value!r}")
+    return limits
+
+
+@contextmanager
+def _as_file(content: bytes | str | None) -> Iterator[int | None]:
+    """Put what a command is to read into a file without name; gives its descriptor."""
+    if content is None:
+        yield None
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.seek(0)
+        yield file.fileno()
