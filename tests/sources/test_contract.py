@@ -167,7 +167,9 @@ def test_a_process_with_other_children_adopts_nobody():
     """It could not tell them from a command's, and would end them, or take their exit codes."""
     with subprocess.Popen(["sleep", "0.3"]) as other:
         source = CommandSource(["sh", "-c", "exit 3"], terminal=None, adopts=True)
-        eventually(lambda: has_data(source.over_fd))
+        assert source.over_fd is not None
+        over = source.over_fd
+        eventually(lambda: has_data(over))
         assert source.send_signal(signal.SIGTERM) == []
         source.reap()
         assert source.end().exit_code == 3
