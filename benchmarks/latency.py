@@ -1,14 +1,16 @@
-"""From a command's `write` to a viewer's socket: the command writes the time, the viewer compares."""
+"""From a `write` or a `print` to a viewer's socket: it tells the time, and the viewer compares."""
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from statistics import median, quantiles
 
-from .lab import Lab, ask, python, read_url
+from .lab import PROGRAMS, Lab, ask, python, read_url
 from .measuring import Row, absolute
 
 __all__ = ["measure_latency"]
@@ -16,22 +18,32 @@ __all__ = ["measure_latency"]
 _ROUNDS = 3
 _LINES = 1000
 _SECONDS_BETWEEN = 0.002
+#: While the work computes: less often, or the journal would be all it does.
+_SECONDS_COMPUTING = 0.02
+_LINES_COMPUTING = 150
 _STAMP = re.compile(rb"T(\d+)\n")
 
 
 def measure_latency(lab: Lab) -> list[Row]:
-    """Measure 500 lines a second, one viewer, in turns: bare floor, own server, another process."""
+    """Measure 500 lines a second, one viewer, in turns: bare floor, servers, prints of a process."""
     command = python("write_stamps.py", str(_LINES), str(_SECONDS_BETWEEN))
-    taken: dict[str, list[list[float]]] = {"floor": [], "own": [], "other": []}
+    names = ("floor", "own", "other", "waits", "computes")
+    taken: dict[str, list[list[float]]] = {name: [] for name in names}
     for _ in range(_ROUNDS):
         taken["floor"].append(_through_floor(lab, command))
         taken["own"].append(_through_own_server(lab, command))
         taken["other"].append(_through_other_server(lab, command))
+        taken["waits"].append(_printed(lab, _LINES, _SECONDS_BETWEEN, "waits"))
+        taken["computes"].append(_printed(lab, _LINES_COMPUTING, _SECONDS_COMPUTING, "computes"))
     floor = [median(round_) for round_ in taken["floor"]]
     return [
         _row("write to socket: bare floor", taken["floor"]),
         _row("write to socket: own server", taken["own"], floor=floor, below=0.002),
         _row("write to socket: outlive serve", taken["other"], floor=floor, below=0.005),
+        _row(
+            "print to socket, work waits: outlive serve", taken["waits"], floor=floor, below=0.001
+        ),
+        _row("… work computes", taken["computes"], floor=floor, below=0.02),
     ]
 
 
@@ -72,7 +84,28 @@ def _through_other_server(lab: Lab, command: list[str]) -> list[float]:
     return delays
 
 
-def _watch(viewer: socket.socket) -> list[float]:
+def _printed(lab: Lab, lines: int, seconds: float, between: str) -> list[float]:
+    """Watch the prints of a process's own work, through a server of another process."""
+    command = [sys.executable, str(PROGRAMS / "print_stamps.py"), str(lines), str(seconds), between]
+    with lab.store() as store:
+        server = lab.outlive("serve", "--no-auth", "--port", "0", store=store)
+        url = read_url(server)
+        environment = {**os.environ, "OUTLIVE_STORE": str(store.path)}
+        pipe = subprocess.PIPE
+        process = lab.start(command, stdin=pipe, stdout=pipe, env=environment)
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("no pipes")
+        run = process.stdout.readline().decode().strip()
+        viewer = ask(f"{url.rstrip('/')}/runs/{run}", format="sse")
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+        delays = _watch(viewer, lines)
+        lab.finish(process)
+        lab.stop(server)
+    return delays
+
+
+def _watch(viewer: socket.socket, expected: int = _LINES) -> list[float]:
     """Read to the end; returns the seconds from write to here of each line that came live."""
     delays = []
     rest, live_since = b"", 0
@@ -85,6 +118,6 @@ def _watch(viewer: socket.socket) -> list[float]:
             if stamps and not live_since:
                 live_since = now
             delays += [(now - stamp) / 1e9 for stamp in stamps if stamp > live_since]
-    if len(delays) < _LINES // 2:
-        raise RuntimeError(f"only {len(delays)} of {_LINES} lines came live")
+    if len(delays) < expected // 2:
+        raise RuntimeError(f"only {len(delays)} of {expected} lines came live")
     return delays

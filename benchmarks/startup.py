@@ -28,8 +28,15 @@ def measure_startup(lab: Lab) -> list[Row]:
             return seconds_of(lambda: lab.finish(lab.start([sys.executable, "-c", "pass"])))
 
         run, bare = alternate(_ROUNDS, ours, theirs)
+        imports, pure = alternate(
+            _ROUNDS,
+            lambda: _seconds_of_python(lab, "import outlive"),
+            lambda: _seconds_of_python(lab, "pass"),
+        )
     commands, answers = _measure_order(lab)
+    added = [a - b for a, b in zip(imports, pure, strict=True)]
     return [
+        absolute("import outlive: added to python -c pass", added, below=0.04),
         absolute("outlive run -- true", run, theirs=bare, against="python -c pass", below=0.5),
         absolute("start to the command's first instruction", commands, against=lab.language),
         absolute("start to the web server's first answer", answers),
@@ -37,6 +44,10 @@ def measure_startup(lab: Lab) -> list[Row]:
             "command's first instruction", commands, answers, "first answer", at_most=1.0
         ),
     ]  # fmt: skip
+
+
+def _seconds_of_python(lab: Lab, code: str) -> float:
+    return seconds_of(lambda: lab.finish(lab.start([sys.executable, "-c", code])))
 
 
 def _measure_order(lab: Lab) -> tuple[list[float], list[float]]:

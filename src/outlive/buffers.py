@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from .entries import Kind
 from .errors import OutliveError
-from .journals.base import PAYLOAD_LIMIT, JournalWriter, Unwritten, split_text
+from .journals.base import JournalWriter, Unwritten
 
 if TYPE_CHECKING:
     from logging import Handler
@@ -94,9 +94,6 @@ class Buffer:
 
     def add(self, kind: Kind, payload: bytes, origin: int = 0) -> bool:
         """Take anything but a printed text; tells whether it was taken: not after the end."""
-        if len(payload) > PAYLOAD_LIMIT:
-            # Now, while its writer can be told.
-            next(split_text(kind, payload))
         with self._gate:
             if self.closed:
                 return False

@@ -41,6 +41,7 @@ _SALT = Struct("<QQ")
 HEADER_SIZE = _FRONT.size + _BODY.size
 _OPENS, _LEAVES_OPEN = 1, 2
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{12})\.journal")
+_PAUSE_SIZE = 5 * 1024
 _KINDS = {int(kind): kind for kind in Kind}
 
 
@@ -78,7 +79,7 @@ def encode_entries(
         size = len(payload)
         flags = opens * _OPENS | leaves_open * _LEAVES_OPEN
         body = _BODY.pack(
-            size, crc32(payload), kind, flags, origin, now, monotonic,
+            size, _crc32(payload), kind, flags, origin, now, monotonic,
             sequence, line, text, newlines, text_size,
         )  # fmt: skip
         checksum = crc32(body, crc32(_SALT.pack(number, place), salt))
@@ -86,6 +87,20 @@ def encode_entries(
         place += HEADER_SIZE + size
         sequence, line, text, opens = sequence + 1, line + newlines, text + text_size, leaves_open
     return blocks, Tail(sequence, line, text, opens)
+
+
+def _crc32(payload: bytes) -> int:
+    """Compute a checksum without a pause.
+
+    Beyond 5 KiB crc32 lets other threads go on, and beside one that computes it gets its turn back
+    after 5 ms: for each entry of a flood of prints.
+    """
+    if len(payload) <= _PAUSE_SIZE:
+        return crc32(payload)
+    view, checksum = memoryview(payload), 0
+    for place in range(0, len(payload), _PAUSE_SIZE):
+        checksum = crc32(view[place : place + _PAUSE_SIZE], checksum)
+    return checksum
 
 
 class Segment:
