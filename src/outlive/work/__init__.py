@@ -1,0 +1,6 @@
+"""A run around work of this process, or around a command that it starts."""
+
+from .captures import capture
+from .functions import start
+
+__all__ = ["capture", "start"]

@@ -1,0 +1,91 @@
+"""The code right here as the work of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from ..runs import OwnRun, create_run
+from ..settings import application_store
+from ..sources.logs import capture_logs
+from ..sources.stdout import route_streams
+from ..sources.threads import follow_threads
+from ..stores import Store
+from .outcomes import judge
+
+__all__ = ["Capture", "Options", "capture", "capturing"]
+
+
+class Options(NamedTuple):
+    """How the output of a run is taken."""
+
+    echo: bool
+    level: int | None
+    formatter: logging.Formatter | None
+
+
+def capture(
+    *,
+    title: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    owner: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
+    echo: bool = False,
+    level: int | None = None,
+    formatter: logging.Formatter | None = None,
+) -> Capture:
+    """Make the code of a `with` block a run; what it prints and logs is the run's output.
+
+    The block gets the run. An exception ends it, as failed, and goes on; KeyboardInterrupt as
+    cancelled. A block within another one is a run of its own: the outer one goes on after it.
+    The options are those of `start`; the title is by default the program's name.
+    """
+    create = functools.partial(
+        create_run,
+        application_store(store),
+        title=title or Path(sys.argv[0] or "python").name,
+        labels=labels,
+        owner=owner,
+    )
+    return Capture(create, Options(echo, level, formatter))
+
+
+class Capture:
+    """The context in which the code right here is the work of a run."""
+
+    def __init__(self, create: Callable[[], OwnRun], options: Options) -> None:
+        self._create = create
+        self._options = options
+
+    def __enter__(self) -> OwnRun:
+        self._run = self._create()
+        self._run.collect(echo=self._options.echo)
+        self._context = capturing(self._run, self._options)
+        self._context.__enter__()
+        return self._run
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._context.__exit__(None, None, None)
+        self._run.end(judge(self._run, error, trace))
+
+
+@contextlib.contextmanager
+def capturing(run: OwnRun, options: Options) -> Iterator[None]:
+    """Make the prints and records of the code right here those of a run that collects."""
+    route_streams()
+    follow_threads()
+    logs = capture_logs(run.collect(), level=options.level, formatter=options.formatter)
+    with logs, run.current():
+        yield

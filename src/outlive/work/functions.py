@@ -1,0 +1,193 @@
+"""Functions as the work of a run, in a thread of their own or as a task."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ..entries import Kind, RunRecord
+from ..runs import OwnRun, Run, cancelled, claim_run, find_run
+from ..settings import application_store
+from ..sources.iteration import write_async_items, write_items
+from ..stores import Store
+from .captures import Options, capturing
+from .exits import start_thread
+from .outcomes import judge, write_text
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+__all__ = ["start"]
+
+
+def start(
+    function: Callable[..., object],
+    *args: object,
+    title: str | None = None,
+    key: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    owner: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
+    echo: bool = False,
+    level: int | None = None,
+    formatter: logging.Formatter | None = None,
+) -> Run:
+    """Start a function, `async` or not, as a run; what it prints and logs is the run's output.
+
+    Positional arguments go to the function, keywords are options of the run: give the function
+    keywords of its own with `functools.partial`. It works in a thread of its own; an `async`
+    function on the running loop of the caller, where there is one. Each item of an iterator that
+    it returns, a generator above all, is a line of the run.
+
+    The run has failed where the function raises: the traceback is its output. `SystemExit` ends it
+    with that exit code. Who asks it to end is heard by `async` work as by any task, by a generator
+    between two items, by all others with `cancelled()`.
+
+    Args:
+        function: What to do; what it returns otherwise is not kept.
+        args: What to call it with.
+        title: What the run is called; by default the function's name.
+        key: Of all runs of the store with this key, one lives at a time: where one does, in
+            whatever process, that is returned, and the function is not called.
+        labels: Marks to find the run by.
+        owner: Who started it.
+        store: Where the run is kept: a store, its URL or a directory; by default that of
+            `OUTLIVE_STORE`, otherwise `.outlive` in the current directory.
+        echo: Whether prints also go to where they would have gone without the run.
+        level: Take all records of logging from this level on, whatever the loggers' own levels.
+        formatter: How records of logging become text.
+    """
+    place = application_store(store)
+    run = claim_run(place, key=key, title=title or _name_of(function), labels=labels, owner=owner)
+    if isinstance(run, RunRecord):
+        return find_run(place, run.id)
+    options = Options(echo, level, formatter)
+    work = functools.partial(function, *args)
+    try:
+        run.collect(echo=echo)
+        loop = _running_loop() if _is_async(function) else None
+        if loop is None:
+            start_thread(run, functools.partial(_work_in_thread, run, options, work))
+        else:
+            _start_task(loop, run, options, work)
+    except BaseException as error:
+        run.end(judge(run, error))
+        raise
+    return run
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    """Tell whether to call a function is only to make a coroutine or an iterator of it."""
+    plain = function.func if isinstance(function, functools.partial) else function
+    method = getattr(plain, "__call__", None)  # noqa: B004 - its kind is what is asked
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    return any(kind(plain) or kind(method) for kind in kinds)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    if "asyncio" in sys.modules:
+        import asyncio
+
+        with contextlib.suppress(RuntimeError):
+            return asyncio.get_running_loop()
+    return None
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    plain = function.func if isinstance(function, functools.partial) else function
+    return str(getattr(plain, "__name__", type(plain).__name__))
+
+
+def _work_in_thread(run: OwnRun, options: Options, work: Callable[[], object]) -> None:
+    failure: BaseException | None = None
+    try:
+        with capturing(run, options):
+            failure = _consume(run, work())
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the work ended
+        failure = error
+    _end(run, failure)
+
+
+def _end(run: OwnRun, failure: BaseException | None) -> None:
+    run.end(judge(run, failure))
+
+
+def _consume(run: OwnRun, result: object) -> BaseException | None:
+    """Do what work that was called has left to do."""
+    if isinstance(result, Iterator):
+        write_items(result, functools.partial(write_text, run, Kind.OUT), cancelled)
+    elif isinstance(result, Awaitable | AsyncIterator):
+        import asyncio
+
+        return asyncio.run(_attend(run, result))
+    return None
+
+
+def _start_task(
+    loop: asyncio.AbstractEventLoop, run: OwnRun, options: Options, work: Callable[[], object]
+) -> None:
+    task = loop.create_task(_work_in_task(run, options, work), name=f"outlive {run.id}")
+    _tasks.add(task)
+
+    def end(task: asyncio.Task[BaseException | None]) -> None:
+        _tasks.discard(task)
+        # It may be cancelled before it began. In a thread: to end a run is to wait for a disk.
+        failure = KeyboardInterrupt() if task.cancelled() else task.result()
+        start_thread(run, functools.partial(_end, run, failure))
+
+    task.add_done_callback(end)
+
+
+async def _work_in_task(
+    run: OwnRun, options: Options, work: Callable[[], object]
+) -> BaseException | None:
+    try:
+        with capturing(run, options):
+            result = work()
+            if isinstance(result, Awaitable | AsyncIterator):
+                return await _attend(run, result)
+    except BaseException as error:  # noqa: BLE001 - as above
+        return error
+    return None
+
+
+async def _attend(
+    run: OwnRun, work: Awaitable[object] | AsyncIterator[object]
+) -> BaseException | None:
+    """Await work that can be cancelled; returns what it raised, as a loop would end of some."""
+    import asyncio
+
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def cancel() -> None:
+        if task is not None and not task.done():
+            run.was_told = True
+            task.cancel()
+
+    def ask() -> None:
+        # The loop may be closed by now.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(cancel)
+
+    stop = run.on_cancel(ask)
+    try:
+        if isinstance(work, Awaitable):
+            await work
+        else:
+            await write_async_items(work, functools.partial(write_text, run, Kind.OUT))
+    except BaseException as error:  # noqa: BLE001 - as above
+        return error
+    finally:
+        stop()
+    return None
+
+
+#: On loops of callers, which themselves would forget them.
+_tasks: set[asyncio.Task[BaseException | None]] = set()
