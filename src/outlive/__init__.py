@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from .runs import Run, cancelled, current_run
     from .sources.stages import event, stage, track
-    from .work import capture, start
+    from .work import capture, command, start
 
 __version__ = "0.1.0"
 
@@ -44,6 +44,7 @@ __all__ = [
     "__version__",
     "cancelled",
     "capture",
+    "command",
     "current_run",
     "event",
     "stage",
@@ -58,6 +59,7 @@ _HOMES = {
     "State": "entries",
     "cancelled": "runs",
     "capture": "work",
+    "command": "work",
     "current_run": "runs",
     "event": "sources.stages",
     "stage": "sources.stages",

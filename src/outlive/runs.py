@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import os
 import secrets
 import threading
@@ -110,6 +111,7 @@ class OwnRun(Run):
         self._ended = threading.Event()
         self._cancelled = threading.Event()
         self._stop_listening: Callable[[], None] = _do_nothing
+        self._origins = itertools.count()
         self._last_words: set[Callable[[], None]] = set()
         self._syncer: threading.Thread | None = None
         self._syncer_lock = threading.Lock()
@@ -193,6 +195,10 @@ class OwnRun(Run):
             return
         self._start_syncer()
         self._writer.append(kind, payload, origin)
+
+    def new_origin(self) -> int:
+        """Get a number that tells one more part of the work apart; there are 65,535."""
+        return next(self._origins) % 0xFFFF + 1
 
     def _start_syncer(self) -> None:
         if self._syncer is not None:

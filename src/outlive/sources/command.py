@@ -49,14 +49,13 @@ class CommandSource(DescriptorSource):
         self.outputs = {}
         self._terminal: int | None = None
         self._env = os.environ if env is None else env
-        adopts = adopts and platforms.adopt_orphans()
+        self._adopts = adopts and platforms.adopt_orphans()
         self._hung_up = False
         if terminal is None:
             self._start_with_pipes(argv, cwd, stdin)
         else:
             self._start_with_terminal(argv, cwd, stdin, size=terminal, keyboard=keyboard)
-        self._tree = ProcessTree(self._process.pid, adopts=adopts)
-        self._adopts = adopts
+        self._tree = ProcessTree(self._process.pid, adopts=self._adopts)
         self.over_fd = platforms.exit_descriptor(self._process.pid)
 
     def _start_with_pipes(self, argv: Sequence[str], cwd: str | None, stdin: int | None) -> None:
@@ -88,6 +87,7 @@ class CommandSource(DescriptorSource):
         size: WindowSize,
         keyboard: int | None,
     ) -> None:
+        is_alone = keyboard is not None or self._adopts
         master, slave = pty.openpty()
         try:
             _set_modes(slave, keyboard)
@@ -101,7 +101,9 @@ class CommandSource(DescriptorSource):
                 stdout=slave,
                 stderr=slave,
                 start_new_session=True,
-                preexec_fn=_take_terminal,  # noqa: PLW1509 - one ioctl, and no other way to do it
+                # One ioctl, and no other way to do it. Not in a process with threads of others: what
+                # runs between fork and exec may wait for a lock that one of them held.
+                preexec_fn=_take_terminal if is_alone else None,  # noqa: PLW1509 - as said
             )
         except BaseException:
             os.close(master)

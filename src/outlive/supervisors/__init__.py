@@ -4,9 +4,10 @@ from .consoles import Console, NoConsole
 from .endings import REPORTER
 from .limits import LIMIT_EXIT_CODE, NO_LIMITS, Limits
 from .loops import Supervisor
-from .wakes import Wakes
+from .wakes import CANCEL, Wakes
 
 __all__ = [
+    "CANCEL",
     "LIMIT_EXIT_CODE",
     "NO_LIMITS",
     "REPORTER",

@@ -65,11 +65,15 @@ class Wakes:
         self.leaving = self.leaving or number in ENDING_SIGNALS
 
     def cancel(self) -> None:
-        """Add a request to cancel; safe from any thread, at any time."""
+        """Add a request to cancel."""
+        self.add(CANCEL)
+
+    def add(self, number: int) -> None:
+        """Add the number of a signal, as if this process had got it; safe from any thread."""
         # A number of a descriptor that is closed here may mean another file by now.
         with self._lock, contextlib.suppress(OSError):
             if self._entry is not None:
-                os.write(self._entry, bytes([CANCEL]))
+                os.write(self._entry, bytes([number]))
 
     def take(self) -> bytes:
         """Take what came: numbers of signals, and 0 for a request to cancel."""

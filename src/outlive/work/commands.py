@@ -1,0 +1,114 @@
+"""Commands that work starts: their output joins the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+
+from ..entries import End, State
+from ..errors import ConfigError
+from ..runs import current_run
+from ..sources.command import CommandSource
+from ..supervisors import CANCEL, LIMIT_EXIT_CODE, Limits, NoConsole, Supervisor, Wakes
+
+__all__ = ["command"]
+
+#: Lines and columns, where nobody has a window: what programs expect.
+_WINDOW = (24, 80)
+
+
+def command(
+    arguments: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    pipe: bool = False,
+) -> int:
+    """Run a command to its end; what it writes is output of the current run. Returns its exit code.
+
+    That is the negative number of the signal it died of, as of `subprocess.call`, which this is
+    outside of runs; 124 at the time limit. Each command has an origin of its own in the run, so that
+    several at once, from threads or with `asyncio.to_thread`, can be told apart. It ends when the
+    run is cancelled, with all that it started, and nothing can be typed to it. Ctrl-C goes to the
+    command first, and on from here when that is over; a second one kills it.
+
+    Args:
+        arguments: The program and its arguments, never a shell string.
+        cwd: Where it runs; by default here.
+        env: Its environment; by default that of this process.
+        timeout: Seconds after which it is ended; None for no limit.
+        pipe: Give it pipes, not a terminal: standard error is told apart, and no bar is drawn.
+    """
+    if isinstance(arguments, str | bytes):
+        raise ConfigError(f"give a command as a list of arguments, not as a string: {arguments!r}")
+    argv = [os.fspath(argument) for argument in arguments]
+    run = current_run()
+    if run is None or run.state is not State.RUNNING:
+        return _call(argv, cwd=cwd, env=env, timeout=timeout)
+    source = CommandSource(
+        argv,
+        terminal=None if pipe else _WINDOW,
+        stdin=subprocess.DEVNULL,
+        cwd=None if cwd is None else os.fspath(cwd),
+        env=env,
+    )
+    with Wakes(signals=False) as wakes:
+        supervisor = Supervisor(
+            run, source, NoConsole(), wakes, limits=Limits(timeout), origin=run.new_origin()
+        )
+        end = _supervise(supervisor, wakes)
+    if end.state is State.CANCELLED and run.journal.cancel_requested():
+        run.was_told = True
+    return _exit_code(end)
+
+
+def _call(
+    argv: Sequence[str],
+    *,
+    cwd: str | os.PathLike[str] | None,
+    env: Mapping[str, str] | None,
+    timeout: float | None,
+) -> int:
+    try:
+        return subprocess.call(argv, cwd=cwd, env=env, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return LIMIT_EXIT_CODE
+
+
+def _supervise(supervisor: Supervisor, wakes: Wakes) -> End:
+    """Wait until it is over, and only then let go on what came between."""
+    # In a thread: the loop would not survive an exception of a signal handler.
+    future: Future[End] = Future()
+    threading.Thread(
+        target=_work, args=(supervisor, future), name="outlive-command", daemon=True
+    ).start()
+    failure: BaseException | None = None
+    while not future.done():
+        try:
+            future.exception()
+        except BaseException as error:  # noqa: BLE001 - it goes on below
+            failure = error
+            wakes.add(signal.SIGINT if isinstance(error, KeyboardInterrupt) else CANCEL)
+    if failure is not None:
+        raise failure
+    return future.result()
+
+
+def _work(supervisor: Supervisor, future: Future[End]) -> None:
+    try:
+        future.set_result(supervisor.supervise())
+    except BaseException as error:  # noqa: BLE001 - it is raised where this is waited for
+        future.set_exception(error)
+
+
+def _exit_code(end: End) -> int:
+    if end.exit_code is not None:
+        return end.exit_code
+    name = end.signal or ""
+    number = signal.Signals.__members__.get(name)
+    return -int(number or name.removeprefix("SIG"))
