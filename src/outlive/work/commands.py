@@ -22,7 +22,7 @@ _WINDOW = (24, 80)
 
 
 def command(
-    arguments: Sequence[str | os.PathLike[str]],
+    argv: Sequence[str | os.PathLike[str]],
     *,
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
@@ -38,20 +38,20 @@ def command(
     command first, and on from here when that is over; a second one kills it.
 
     Args:
-        arguments: The program and its arguments, never a shell string.
+        argv: The program and its arguments, never a shell string.
         cwd: Where it runs; by default here.
         env: Its environment; by default that of this process.
         timeout: Seconds after which it is ended; None for no limit.
         pipe: Give it pipes, not a terminal: standard error is told apart, and no bar is drawn.
     """
-    if isinstance(arguments, str | bytes):
-        raise ConfigError(f"give a command as a list of arguments, not as a string: {arguments!r}")
-    argv = [os.fspath(argument) for argument in arguments]
+    if isinstance(argv, str | bytes):
+        raise ConfigError(f"give a command as a list of arguments, not as a string: {argv!r}")
+    words = [os.fspath(word) for word in argv]
     run = current_run()
     if run is None or run.state is not State.RUNNING:
-        return _call(argv, cwd=cwd, env=env, timeout=timeout)
+        return _call(words, cwd=cwd, env=env, timeout=timeout)
     source = CommandSource(
-        argv,
+        words,
         terminal=None if pipe else _WINDOW,
         stdin=subprocess.DEVNULL,
         cwd=None if cwd is None else os.fspath(cwd),
