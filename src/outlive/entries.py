@@ -243,6 +243,10 @@ class RunRecord:
             ended_at=None if ended_at is None else parse_time(ended_at),
         )
 
+    def as_sender(self) -> dict[str, Any]:
+        """Write whose news something is, as the activity tells it."""
+        return {"run": self.id, "title": self.title, "labels": self.labels, "owner": self.owner}
+
     def as_json(self) -> dict[str, Any]:
         """Write the record as programs see it."""
         return {

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import itertools
+import json
 import os
 import secrets
 import threading
@@ -195,6 +196,10 @@ class OwnRun(Run):
             return
         self._start_syncer()
         self._writer.append(kind, payload, origin)
+
+    def announce(self, kind: Kind, data: Mapping[str, object]) -> None:
+        """Tell the store's activity something of this run."""
+        self._store.announce(kind, json.dumps({**data, **self._record.as_sender()}).encode())
 
     def new_origin(self) -> int:
         """Get a number that tells one more part of the work apart; there are 65,535."""

@@ -13,6 +13,7 @@ import pytest
 import outlive
 from outlive.entries import Kind
 from outlive.errors import RunError
+from outlive.journals.base import Reader
 from outlive.runs import Run
 from outlive.sources import stages
 from outlive.stores import DirectoryStore, MemoryStore, Store
@@ -223,6 +224,18 @@ def test_an_event_is_any_json(store):
     assert told(run, Kind.EVENT) == [{"name": "order", "data": {"id": 3, "tags": ["ä"]}}]
     kinds = [entry.kind for entry in entries_of(run)]
     assert kinds == [Kind.OUT, Kind.EVENT, Kind.OUT, Kind.END]
+
+
+def test_an_event_can_be_told_everywhere(store):
+    """The activity has it, and whose it is; other events it has not."""
+    with outlive.capture(title="Import", labels={"a": "b"}, owner="me", store=store) as run:
+        outlive.event("mine", 1)
+        outlive.event("all", {"id": 3}, everywhere=True)
+    events = [entry.data for entry in Reader(store.activity()).read() if entry.kind is Kind.EVENT]
+    sender = {"run": run.id, "title": "Import", "labels": {"a": "b"}, "owner": "me"}
+    assert {"name": "all", "data": {"id": 3}, **sender} in events
+    assert {event["name"] for event in events} == {"run", "all"}
+    assert [event["name"] for event in told(run, Kind.EVENT)] == ["mine", "all"]
 
 
 @pytest.mark.parametrize("data", [{1, 2}, float("nan"), object()])

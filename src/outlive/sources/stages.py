@@ -241,21 +241,25 @@ def track(
     return _find_stage(run, stage, anew=True).announce(total, unit).count(iterable)
 
 
-def event(name: str, data: object) -> None:
+def event(name: str, data: object, *, everywhere: bool = False) -> None:
     """Write an event of the current run: a name and any JSON; outside of runs, do nothing.
 
-    Raises RunError where the data is no JSON.
+    With `everywhere`, the activity of all runs tells of it, too. Raises RunError where the data is
+    no JSON.
     """
     run = current_run()
     if run is None:
         return
+    facts = {"name": name, "data": data}
     try:
-        payload = json.dumps({"name": name, "data": data}, allow_nan=False).encode()
+        payload = json.dumps(facts, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise RunError(f"event {name!r}: its data cannot be written as JSON: {error}") from None
     # Work that was left over by a run that has ended is outside of runs.
     with contextlib.suppress(RunFinished):
         run.write(Kind.EVENT, payload)
+        if everywhere:
+            run.announce(Kind.EVENT, facts)
 
 
 class _Looker:

@@ -20,12 +20,7 @@ class StageAnnouncer:
     """Announces the stages of a run, at most four a second; the last one always."""
 
     def __init__(self, record: RunRecord, announce: Callable[[Kind, bytes], None]) -> None:
-        self._facts = {
-            "run": record.id,
-            "title": record.title,
-            "labels": record.labels,
-            "owner": record.owner,
-        }
+        self._sender = record.as_sender()
         self._announce = announce
         self._lock = threading.Lock()
         self._waiting: bytes | None = None
@@ -58,4 +53,4 @@ class StageAnnouncer:
             self._next_at = time.monotonic() + STAGE_SECONDS
             # With the lock, so that stages stay in order; what is no stage is nobody's news.
             with contextlib.suppress(ValueError, TypeError):
-                self._announce(Kind.STAGE, json.dumps(json.loads(payload) | self._facts).encode())
+                self._announce(Kind.STAGE, json.dumps(json.loads(payload) | self._sender).encode())
