@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outlive.entries import Gap, Kind
 from outlive.formats import FORMATS
-from outlive.formats.base import render_gap
+from outlive.formats.base import describe, encode_entry, encode_json, render_gap
 from tests.event_streams import parse_events
-from tests.formats.logs import RUN, log_payload, make_journal, stream
+from tests.formats.logs import RUN, hostile_bytes, log_payload, make_journal, stream
 
 
 def objects_of(*steps: tuple[Kind, bytes]) -> list[dict]:
@@ -49,6 +51,21 @@ def test_what_is_sent_has_no_line_breaks_of_its_own():
     data = stream(FORMATS["ndjson"](RUN), make_journal([(Kind.OUT, "\u2028\u0085\r\x0c".encode())]))
     assert len(data.decode().splitlines()) == 3
     assert data.isascii()
+
+
+_texts = st.lists(
+    hostile_bytes | st.text('ab"\\\n\r\t\b\x1b', max_size=9).map(str.encode), max_size=9
+)
+
+
+@given(_texts.map(b"".join), st.sampled_from([Kind.OUT, Kind.LOG]), st.booleans())
+def test_a_large_text_is_written_as_a_small_one(text, kind, resumed):
+    """That it is written in another way, for speed, cannot be seen, byte by byte."""
+    text = b"x" * 2000 + text
+    payload = log_payload(text) if kind is Kind.LOG else text
+    entry = make_journal([(kind, payload)]).scan(0).entries[0]
+    entry = entry.from_byte(5) if resumed else entry
+    assert encode_entry(entry, "cursor") == encode_json(describe(entry, "cursor"))
 
 
 @pytest.mark.parametrize(

@@ -258,3 +258,19 @@ def test_a_damaged_last_entry_is_told_by_a_gap(folder):
     journal = DiskJournal(folder)
     journal.settle()
     assert [entry.kind for entry in read_all(journal)][-2:] == [Kind.GAP, Kind.END]
+
+
+def test_damage_is_noticed_after_a_first_reading(folder):
+    """What was checked is not checked again, unless the file was written to since."""
+    (path, *_) = segments_in(folder)
+    # Long ago: of a file that was written just now, nothing is taken for granted.
+    os.utime(path, (1, 1))
+    assert text_in(read_all(DiskJournal(folder))).startswith(b"a\n")
+    content = path.read_bytes()
+    place = content.index(b"a\nbc\n")
+    path.write_bytes(content[:place] + b"b" + content[place + 1 :])
+    entries = read_all(DiskJournal(folder))
+    assert entries[0].kind is Kind.GAP
+    path.write_bytes(content)
+    os.utime(path, (1, 1))
+    assert read_all(DiskJournal(folder))[0].payload == b"a\nbc\n"

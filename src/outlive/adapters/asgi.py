@@ -76,8 +76,8 @@ class Application:
     async def _pump(self, stream: Stream, send: Send) -> None:
         task = asyncio.current_task()
 
-        async def send_body(body: bytes | memoryview) -> None:
-            await send({"type": "http.response.body", "body": bytes(body), "more_body": True})
+        async def send_body(body: bytes) -> None:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
             if task in self.streams:
                 self.streams[task] = monotonic()
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ..entries import TEXT_KINDS, Cursor, Entry, Gap, Kind, Position, RunRecord, render_time
 
-__all__ = ["Format", "describe", "describe_start", "encode_json", "render_gap"]
+__all__ = ["Format", "describe", "describe_start", "encode_entry", "encode_json", "render_gap"]
 
 
 class Format(ABC):
@@ -83,6 +83,29 @@ def describe(entry: Entry, cursor: str) -> dict[str, Any]:
         return common | {"text": text.decode()}
     except UnicodeDecodeError:
         return common | {"bytes": base64.b64encode(text).decode()}
+
+
+def encode_entry(entry: Entry, cursor: str) -> bytes:
+    """Write the object of an entry, as `encode_json` would, large texts by all of their bytes.
+
+    Replacing is twice as fast as the encoder, which looks at one character after the other.
+    """
+    text = entry.text if entry.kind in TEXT_KINDS else b""
+    if len(text) < _LARGE or _RARE in text.translate(_RARITIES):
+        return encode_json(describe(entry, cursor))
+    for plain, escaped in _ESCAPES:
+        text = text.replace(plain, escaped)
+    rest = encode_json(describe(entry._replace(skip=entry.skip + entry.text_size), cursor))
+    return b'%b"text":"%b"}' % (rest.removesuffix(b'"text":""}'), text)
+
+
+#: From so many bytes on, all of a text is looked at more quickly than one character after the other.
+_LARGE = 1024
+#: What replacing leaves to the encoder: it marks what is no ASCII, and rare control characters.
+_RARE = b"\1"
+_ESCAPES = [(bytes([code]), json.dumps(chr(code))[1:-1].encode()) for code in b'\\"\n\r\t\x1b\b']
+_COMMON = {*range(0x20, 0x7F), *(plain[0] for plain, _ in _ESCAPES)}
+_RARITIES = bytes(code not in _COMMON for code in range(256))
 
 
 def encode_json(value: object) -> bytes:

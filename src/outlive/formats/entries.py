@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..entries import Entry, Kind, Position
-from .base import Format, describe, describe_start, encode_json
+from .base import Format, describe_start, encode_entry, encode_json
 
 __all__ = ["EntriesFormat"]
 
@@ -24,7 +24,7 @@ class EntriesFormat(Format):
 
     def encode(self, entry: Entry) -> bytes:
         cursor = self.cursor(entry.after)
-        event = _event(cursor, encode_json(describe(entry, cursor)))
+        event = _event(cursor, encode_entry(entry, cursor))
         return b"retry: 100\n" + event if entry.kind is Kind.END else event
 
 

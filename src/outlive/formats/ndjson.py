@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..entries import Entry, Position
-from .base import Format, describe, describe_start, encode_json
+from .base import Format, describe_start, encode_entry, encode_json
 
 __all__ = ["NdjsonFormat"]
 
@@ -20,4 +20,4 @@ class NdjsonFormat(Format):
         return encode_json(describe_start(start, self.cursor(position), position.line)) + b"\n"
 
     def encode(self, entry: Entry) -> bytes:
-        return encode_json(describe(entry, self.cursor(entry.after))) + b"\n"
+        return encode_entry(entry, self.cursor(entry.after)) + b"\n"

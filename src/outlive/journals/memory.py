@@ -8,7 +8,17 @@ from collections.abc import Callable, Sequence
 
 from ..entries import End, Entry, Kind, Position, RunRecord
 from ..errors import RunFinished
-from .base import READ_SIZE, Journal, JournalWriter, Scan, Tail, Unwritten, make_entry, split_all
+from .base import (
+    READ_COUNT,
+    READ_SIZE,
+    Journal,
+    JournalWriter,
+    Scan,
+    Tail,
+    Unwritten,
+    make_entry,
+    split_all,
+)
 
 __all__ = ["MemoryJournal", "MemoryWriter"]
 
@@ -48,7 +58,7 @@ class MemoryJournal(Journal):
             broken = "removed" if offset < self._removed else ""
             first = max(offset, self._removed) - self._removed
             found = []
-            for entry in self._entries[first : first + 1024]:
+            for entry in self._entries[first : first + READ_COUNT]:
                 found.append(entry)
                 size -= len(entry.payload)
                 if size <= 0:

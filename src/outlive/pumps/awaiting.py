@@ -14,13 +14,12 @@ __all__ = ["pump"]
 
 #: Between two looks whether the writer of a silent journal still lives.
 SETTLE_SECONDS = 1.0
-#: Bytes per send: how fine the progress of a slow client can be seen.
-SEND_SIZE = 64 * 1024
+#: Bytes per send: how fine the progress of a slow client can be seen. A send costs about 60 µs
+#: above copying, and the kernel lets a full socket take more only by the third of its buffer.
+SEND_SIZE = 256 * 1024
 
 
-async def pump(
-    viewer: Viewer, reader: Reader, send: Callable[[bytes | memoryview], Awaitable[None]]
-) -> None:
+async def pump(viewer: Viewer, reader: Reader, send: Callable[[bytes], Awaitable[None]]) -> None:
     """Send a viewer everything until its run ends; to be cancelled when the client is gone."""
     wake = asyncio.Event()
     stop = reader.journal.watch(_bell(wake))
@@ -30,7 +29,7 @@ async def pump(
             entries = reader.read()
             await _send(viewer.feed(entries, monotonic()), send)
             if entries:
-                # A long replay must not keep others from their turn.
+                # Nothing may have come of them: a long replay must not keep others from their turn.
                 await asyncio.sleep(0)
                 continue
             await _sleep(wake, viewer.deadline())
@@ -62,13 +61,9 @@ async def _sleep(wake: asyncio.Event, deadline: float) -> None:
             await wake.wait()
 
 
-async def _send(data: bytes, send: Callable[[bytes | memoryview], Awaitable[None]]) -> None:
-    if len(data) <= SEND_SIZE:
-        if data:
-            await send(data)
-        return
-    view = memoryview(data)
-    for place in range(0, len(view), SEND_SIZE):
-        await send(view[place : place + SEND_SIZE])
+async def _send(data: bytes, send: Callable[[bytes], Awaitable[None]]) -> None:
+    for place in range(0, len(data), SEND_SIZE):
+        # A whole is not copied.
+        await send(data[place : place + SEND_SIZE])
         # To hear that the client is gone: a send to a lost connection waits for nothing.
         await asyncio.sleep(0)

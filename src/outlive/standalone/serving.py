@@ -10,6 +10,7 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .. import platforms
 from ..adapters.asgi import Application
 
 __all__ = ["HttpServer", "make_http_server"]
@@ -26,6 +27,7 @@ ACCEPTED_AT_ONCE = 32
 
 def make_http_server(application: Application, *, shutdown_seconds: float) -> HttpServer:
     """Make the server; connections still open so long after its end are cut."""
+    platforms.keep_freed_memory()
     # What a client does wrong is not this program's to report on its terminal.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
     config = uvicorn.Config(

@@ -21,7 +21,7 @@ from zlib import crc32
 
 from ...entries import Entry, Kind, Position
 from ...errors import JournalUnavailable
-from ..base import PAYLOAD_LIMIT, Tail, Unwritten, measure_text
+from ..base import PAYLOAD_LIMIT, READ_COUNT, Tail, Unwritten, measure_text
 
 __all__ = [
     "HEADER_SIZE",
@@ -37,12 +37,15 @@ SEGMENT_SIZE = 64 * 1024 * 1024
 MAGIC = b"\xf0Olj"
 _FRONT = Struct("<4sI")
 _BODY = Struct("<IIBBH4xQQQQQQQ")
+_WHOLE = Struct("<4sIIIBBH4xQQQQQQQ")
 _SALT = Struct("<QQ")
-HEADER_SIZE = _FRONT.size + _BODY.size
+HEADER_SIZE = _WHOLE.size
 _OPENS, _LEAVES_OPEN = 1, 2
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{12})\.journal")
 _PAUSE_SIZE = 5 * 1024
 _KINDS = {int(kind): kind for kind in Kind}
+#: Makes a value of a NamedTuple; to call its class takes three times as long.
+_make = tuple.__new__
 
 
 def encode_header(entry: Entry, salt: int, place: int, number: int) -> bytes:
@@ -107,6 +110,7 @@ class Segment:
     """A file of entries. `limit` is where it stops being valid, None while it is the last one."""
 
     _fd = -1
+    _identity: tuple[int, ...] = ()
 
     def __init__(self, path: Path, salt: int, number: int, base: int) -> None:
         self.path = path
@@ -120,6 +124,7 @@ class Segment:
     def __del__(self) -> None:
         if self._fd >= 0:
             with contextlib.suppress(OSError):
+                _remember(self._identity, self._fd, self._verified)
                 os.close(self._fd)
 
     @property
@@ -137,6 +142,8 @@ class Segment:
                     raise
                 except OSError as error:
                     raise self._unavailable(error) from None
+                self._identity = _identity_of(self._fd)
+                self._verified = _verified.get(self._identity, 0)
         return self._fd
 
     def _unavailable(self, error: OSError) -> JournalUnavailable:
@@ -169,7 +176,7 @@ class Segment:
     def _parse(self, block: bytes, place: int) -> tuple[list[Entry], int, int]:
         entries: list[Entry] = []
         at, end = 0, len(block)
-        while at + HEADER_SIZE <= end:
+        while at + HEADER_SIZE <= end and len(entries) < READ_COUNT:
             header = self._header(block, at, place + at)
             if header is None:
                 return entries, at, 0
@@ -177,34 +184,24 @@ class Segment:
             stop = at + HEADER_SIZE + size
             if stop > end:
                 return entries, at, HEADER_SIZE + size
-            if not self._is_intact(entry.payload, checksum, place + at, place + stop):
-                return entries, at, 0
+            # Each payload is checked once per process, as long as readers go forward.
+            if place + stop > self._verified:
+                if crc32(entry.payload) != checksum:
+                    return entries, at, 0
+                if place + at <= self._verified:
+                    self._verified = place + stop
             entries.append(entry)
             at = stop
         return entries, at, HEADER_SIZE
-
-    def _is_intact(self, payload: bytes, checksum: int, place: int, stop: int) -> bool:
-        # Each payload is checked once per process, as long as readers go forward.
-        if stop <= self._verified:
-            return True
-        if crc32(payload) != checksum:
-            return False
-        if place <= self._verified:
-            self._verified = stop
-        return True
 
     def _header(self, block: bytes, at: int, place: int) -> tuple[Entry, int, int] | None:
         """Read the header at `at` of a block: its entry, the payload's size and checksum.
 
         Of the payload the entry has what the block has.
         """
-        magic, checksum = _FRONT.unpack_from(block, at)
-        if magic != MAGIC:
-            return None
-        body = block[at + _FRONT.size : at + HEADER_SIZE]
-        if crc32(body, crc32(_SALT.pack(self.number, place), self._salt)) != checksum:
-            return None
         (
+            magic,
+            checksum,
             size,
             payload_checksum,
             kind,
@@ -217,13 +214,19 @@ class Segment:
             text_before,
             newlines,
             text_size,
-        ) = _BODY.unpack(body)
+        ) = _WHOLE.unpack_from(block, at)
+        if magic != MAGIC:
+            return None
+        payload_at = at + HEADER_SIZE
+        salt = crc32(_SALT.pack(self.number, place), self._salt)
+        if crc32(block[at + _FRONT.size : payload_at], salt) != checksum:
+            return None
         if kind not in _KINDS or size > PAYLOAD_LIMIT:
             return None
         offset = self.base + place
-        entry = Entry(
+        facts = (
             _KINDS[kind],
-            block[at + HEADER_SIZE : at + HEADER_SIZE + size],
+            block[payload_at : payload_at + size],
             origin,
             time,
             monotonic,
@@ -235,9 +238,10 @@ class Segment:
             flags & _OPENS != 0,
             flags & _LEAVES_OPEN != 0,
             offset,
-            Position(offset + HEADER_SIZE + size, 0, line + newlines),
+            _make(Position, (offset + HEADER_SIZE + size, 0, line + newlines)),
+            0,
         )
-        return entry, size, payload_checksum
+        return _make(Entry, facts), size, payload_checksum
 
     def header_at(self, place: int) -> Entry | None:
         """Read the header at a place, if there is a valid one of an entry that is all there."""
@@ -310,6 +314,27 @@ class Segment:
             if following is None or key(following) > limit:
                 return low
             low = following
+
+
+#: How far the payloads of files were checked in this process, by what changes with a file.
+_verified: dict[tuple[int, ...], int] = {}
+#: How many files that is known of.
+_REMEMBERED = 1024
+#: Nanoseconds after which a file that is written to again has another time.
+_SETTLED = 1_000_000_000
+
+
+def _identity_of(fd: int) -> tuple[int, ...]:
+    facts = os.fstat(fd)
+    return facts.st_dev, facts.st_ino, facts.st_mtime_ns
+
+
+def _remember(identity: tuple[int, ...], fd: int, verified: int) -> None:
+    """Keep how far a file was checked, unless it changed meanwhile or could, unnoticed."""
+    if identity == _identity_of(fd) and time.time_ns() - identity[-1] > _SETTLED:
+        _verified[identity] = verified
+        if len(_verified) > _REMEMBERED:
+            _verified.pop(next(iter(_verified)), None)
 
 
 def _places_of_magic(block: bytes) -> Iterator[int]:
