@@ -15,7 +15,7 @@ from .lab import Lab, open_lab
 from .latency import measure_latency
 from .measuring import Row, render
 from .prints import measure_prints
-from .replay import measure_replay
+from .replays import measure_replay
 from .resumption import measure_resumption
 from .startup import measure_startup
 
