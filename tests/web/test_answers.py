@@ -1,7 +1,9 @@
 """What every URL answers."""
 
+import html
 import json
 import logging
+import re
 
 import pytest
 
@@ -365,6 +367,18 @@ def test_the_page_without_scripts_offers_to_cancel_who_may():
         store=client.site.store, access=lambda _, action, __: action != "cancel"
     )
     assert b"<form" not in body_of(client.ask(f"/runs/{LIVING}?format=html"))
+
+
+def test_the_list_is_there_without_scripts():
+    """In pages, too, and under the policy of a page that needs none."""
+    client = make_client()
+    newest = client.ask("/?format=html&count=1", accept=BROWSER)
+    assert "script-src" not in headers_of(newest)["content-security-policy"]
+    [older] = re.findall(rb'href="(\?format=html&amp;before=[^"]*)"', body_of(newest))
+    rest = body_of(client.ask("/" + html.unescape(older.decode())))
+    ids = [re.findall(rb"runs/(\w+)", body) for body in (body_of(newest), rest)]
+    assert sorted(ids) == [[LIVING.encode()], [ENDED.encode()]]
+    assert b"Older" not in rest
 
 
 def test_what_has_ended_cannot_be_cancelled():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
-from time import monotonic
+from time import monotonic, time_ns
 
 from ..entries import RunRecord
 from ..errors import (
@@ -22,7 +22,7 @@ from ..errors import (
     Unauthorized,
 )
 from ..formats import FORMATS, Format
-from ..formats.html import HtmlFormat
+from ..formats.html import HtmlFormat, render_list
 from ..journals.base import Journal, Reader
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
@@ -62,6 +62,7 @@ _STILL_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
+_STILL = (*_SAFE, ("Vary", "Accept"), ("Content-Security-Policy", _STILL_POLICY))
 _PAGE = (*_SAFE, ("Vary", "Accept"), ("Content-Security-Policy", _POLICY))
 
 #: Of formats of one type: `sse` is what an EventSource asks for, and a browser runs scripts.
@@ -139,12 +140,16 @@ def _list(request: Request, site: Site) -> Response:
     chosen = request.query.get("format") or best_match(accept, (_HTML, _JSON))
     if chosen in (_HTML, "page"):
         return _page(request, site, "runs.html")
-    if chosen not in (_JSON, "json"):
+    if chosen not in (_JSON, "json", "html"):
         status = 400 if request.query.get("format") else 406
         return _error(request, status, "the list of runs is text/html or application/json")
     seen = _seen(request, site)
     count = _count(request)
     older = seen[count - 1].place if len(seen) > count else None
+    if chosen == "html":
+        headers = (("Content-Type", HtmlFormat.media_type), *_STILL)
+        body = render_list(seen[:count], older=older, now=time_ns())
+        return Response(status=200, headers=headers, body=body)
     return _json(200, {"runs": [record.as_json() for record in seen[:count]], "older": older})
 
 

@@ -6,14 +6,36 @@ channels, each with sixteen levels: `rgb xrf xg8 xb0` is `#ff8800`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from html import escape
 from itertools import groupby
 
+from ...entries import State, render_time
 from ...terminal import PLAIN, Flag, Line, Span, Style
 from ...terminal.styles import Color
 
-__all__ = ["clean", "render_duration", "render_line"]
+__all__ = [
+    "clean",
+    "render_badge",
+    "render_duration",
+    "render_head",
+    "render_line",
+    "render_moment",
+]
+
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="same-origin">
+<title>{title}</title>
+<link rel="icon" href="{root}static/favicon.svg" type="image/svg+xml">
+{sheets}
+</head>"""
 
 _FLAGS = (
     (Flag.BOLD, "b"),
@@ -122,3 +144,21 @@ def render_duration(nanoseconds: int) -> str:
     if not hours:
         return f"{minute}m {second:02}s"
     return f"{hours}h {minute:02}m" if hours < 24 else f"{hours // 24}d {hours % 24}h"
+
+
+def render_head(title: str, *, root: str, sheets: Sequence[str]) -> str:
+    """Write a page up to its body; `root` is where the site begins, as seen from the page."""
+    links = (f'<link rel="stylesheet" href="{root}static/{sheet}">' for sheet in sheets)
+    return _HEAD.format(title=title, root=root, sheets="\n".join(links))
+
+
+def render_badge(state: State, *, root: str) -> str:
+    """Write the icon and the word of a state."""
+    image = f'<img src="{root}static/state-{state}.svg" alt="" width="16" height="16">'
+    return f'<span class="state {state}">{image}<span>{state}</span></span>'
+
+
+def render_moment(time: int) -> str:
+    """Write a time to the second, and exactly for programs."""
+    moment = datetime.fromtimestamp(time // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f'<time datetime="{render_time(time)}">{moment}</time>'

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from ...entries import TEXT_KINDS, End, Entry, Gap, Kind, Position, RunRecord, State, render_time
+from ...entries import TEXT_KINDS, End, Entry, Gap, Kind, Position, RunRecord, State
 from ...terminal import Line, Terminal
 from ..base import Format, render_gap
 from .bars import render_bar, render_beginning, render_done, render_table
-from .markup import clean, render_duration, render_line
+from .markup import clean, render_badge, render_duration, render_head, render_line, render_moment
 from .stages import Row, Stages
 
 __all__ = ["HtmlFormat"]
@@ -34,21 +33,10 @@ GLIMPSE_SIZE = 4096
 BARS = 6
 
 _LEVELS = {"DEBUG": "debug", "WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="referrer" content="same-origin">
-<title>{title}</title>
-<link rel="icon" href="{root}static/favicon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="{root}static/page.css">
-<link rel="stylesheet" href="{root}static/html.css">
-</head>
+_PAGE = """{head}
 <body class="run still">
 <header>
-<a class="back" href="{root}">← Runs</a>
+<a class="back" href="{root}?format=html">← Runs</a>
 <h1 title="{title}">{title}</h1>
 <p class="now">{badge}</p>
 <div class="actions">{cancel}<a class="button" href="?format=text">Plain text</a></div>
@@ -101,11 +89,13 @@ class HtmlFormat(Format):
         record = RunRecord.of(start)
         self._started_at = record.started_at
         command = shlex.join(record.command or [])
+        title = clean(record.title or command or record.id)
         is_middle = position.line > 1 or position.byte > 0
         page = {
-            "title": clean(record.title or command or record.id),
+            "title": title,
+            "head": render_head(title, root=self.root, sheets=("page.css", "html.css")),
             "root": self.root,
-            "badge": self._badge(State.RUNNING),
+            "badge": render_badge(State.RUNNING, root=self.root),
             "cancel": _CANCEL.format(run=self.run) if self.may_cancel else "",
             "facts": "\n".join(_facts(record, command)),
             "before": _BEFORE.format(line=position.line) if is_middle else "",
@@ -203,7 +193,7 @@ class HtmlFormat(Format):
         return unfinished + _END.format(
             rest="" if self._block_lines < 0 else "</span>",
             state=end.state,
-            badge=self._badge(end.state),
+            badge=render_badge(end.state, root=self.root),
             words="".join(f" · {word}" for word in words),
             stages=table,
         )
@@ -250,10 +240,6 @@ class HtmlFormat(Format):
                 self._block_lines = -1
         return "".join(parts)
 
-    def _badge(self, state: State) -> str:
-        image = f'<img src="{self.root}static/state-{state}.svg" alt="" width="16" height="16">'
-        return f'<span class="state {state}">{image}<span>{state}</span></span>'
-
 
 def _around(tag: str) -> tuple[str, str]:
     """Get the markup around a row: none around plain output."""
@@ -267,9 +253,7 @@ def _row(html: str, tag: str) -> str:
 
 def _facts(record: RunRecord, command: str) -> list[str]:
     """Tell what is known of a run when it starts."""
-    seconds = record.started_at // 1_000_000_000
-    started = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    facts = [f'<time datetime="{render_time(record.started_at)}">started {started}</time>']
+    facts = [f"<span>started {render_moment(record.started_at)}</span>"]
     if record.owner:
         facts.insert(0, f"<span>by {clean(record.owner)}</span>")
     if command and command != record.title:

@@ -31,7 +31,7 @@ async function load() {
     if (error.status === 404) return fail("There is no such run here, or it is gone.");
     if (error.status === 401 || error.status === 403) return fail("You may not read this run. Open it with the address that was printed.");
   }
-  stream ??= new Stream({ entry, status, gone: fail }, TAIL);
+  stream ??= new Stream({ entry, status, gone: fail }, { url: "?format=entries", fresh: `&tail=${TAIL}` });
 }
 
 // ---- the head

@@ -1,33 +1,69 @@
-// The list of runs: asks every two seconds while someone looks, and touches only the rows that changed.
+// The list of runs: connects to the activity, gets the newest runs, and applies what happened since it connected.
 
-import { ago, badge, commandOf, dropToken, el, elapsed, getJSON, now, outcome, say } from "./common.js";
+import { count, dropToken, getJSON, now, say } from "./common.js";
+import { Row } from "./row.js";
+import { Stream } from "./stream.js";
 
-const EVERY = 2000;
+const RETRY = 3000;
+const PAINT = 200;
+const FRESH = 1000;            // runs that were added live; with more the list begins anew, for it must not grow for ever
+
 const rows = new Map();
 const $ = (id) => document.getElementById(id);
-let last = "", timer = 0, asking = false;
+let waiting = null;            // what happened while the list is on its way
+let older = null, fresh = 0, painting = 0, retrying = 0;
+const moved = new Set();
 
 dropToken();
-poll();
+$("filter").value = decodeURIComponent(location.hash.slice(1));
+const stream = new Stream({ entry, status: trouble, gone }, { url: "activity?format=entries" });
 setInterval(tick, 1000);
-document.addEventListener("visibilitychange", () => document.hidden || poll());
-addEventListener("online", poll);
+$("older").addEventListener("click", more);
+$("filter").addEventListener("input", filter);
+document.addEventListener("keydown", pressed);
 
-async function poll() {
-  clearTimeout(timer);
-  if (asking || document.hidden) return;
-  asking = true;
-  const began = performance.now();
+// ---- what happens
+
+function entry(object) {
+  // The first of a connection that does not resume; a gap may be in what changed.
+  if (object.kind === "start" || object.kind === "gap") load();
+  else if (waiting) waiting.push(object);
+  else apply(object);
+}
+
+function apply({ kind, run, name, data, ...facts }) {
+  if (kind === "stage") {
+    if (!rows.has(run)) return;
+    rows.get(run).take({ ...facts, name });
+    moved.add(rows.get(run));
+  } else if (kind === "event" && run === undefined && name === "run") changed(data);
+  soon();
+}
+
+async function load() {
+  const mine = waiting = [];
+  clearTimeout(retrying);
   try {
-    const { runs } = await getJSON("./");
-    draw(runs);
+    const list = await getJSON("./");
+    if (mine !== waiting) return;
+    waiting = null;
+    fill(list);
+    mine.forEach(apply);
     trouble("");
   } catch (error) {
-    trouble(error.status === 401 || error.status === 403 ? "You may not see the runs here. Open this page with the address that was printed."
-      : "The server does not answer. Trying again…");
+    if (mine !== waiting) return;
+    if (error.status === 401 || error.status === 403) return trouble(REFUSED);
+    trouble("The list of runs could not be read. Trying again…");
+    retrying = setTimeout(load, RETRY);
   }
-  asking = false;
-  timer = setTimeout(poll, Math.max(EVERY, 10 * (performance.now() - began)));   // a slow server is asked less often
+  paint();
+}
+
+const REFUSED = "You may not see the runs here. Open this page with the address that was printed.";
+
+function gone(sentence, status) {
+  if (status !== 404) return trouble(REFUSED);
+  stream.begin();              // the place is gone, and with it what was missed: anew
 }
 
 function trouble(text) {
@@ -35,59 +71,106 @@ function trouble(text) {
   $("notice").hidden = !text;
 }
 
-function draw(runs) {
-  const text = JSON.stringify(runs);
-  if (text === last) return;
-  last = text;
-  const ids = new Set(runs.map((run) => run.id));
-  for (const [id, row] of rows) {
-    if (!ids.has(id)) row.element.remove(), rows.delete(id);
-  }
-  let after = null;
-  for (const run of runs) {
-    const element = rowOf(run);
-    const place = after ? after.nextElementSibling : $("rows").firstElementChild;
-    if (place !== element) $("rows").insertBefore(element, place);
-    after = element;
-  }
-  $("table").hidden = runs.length === 0;
-  $("empty").hidden = runs.length > 0;
-  const running = runs.filter((run) => run.state === "running").length;
-  say($("summary"), runs.length ? `${runs.length.toLocaleString("en")} · ${running} running` : "");
-  document.title = running ? `Runs (${running} running)` : "Runs";
+// ---- the rows, the newest first
+
+function fill(list) {
+  const ids = new Set(list.runs.map((run) => run.id));
+  for (const [id, row] of rows) if (!ids.has(id)) row.element.remove(), rows.delete(id);
+  older = list.older;
+  fresh = 0;
+  list.runs.forEach(show);
 }
 
-function rowOf(run) {
-  const text = JSON.stringify(run);
+function changed(run) {
+  const last = $("rows").lastElementChild?.row.run;
+  if (!rows.has(run.id) && older && last && run.started_at < last.started_at) return;    // it is among the older ones
+  if (!rows.has(run.id) && ++fresh > FRESH) return load();
+  show(run);
+}
+
+function show(run) {
   const known = rows.get(run.id);
-  if (known?.text === text) return known.element;
-  const element = el("tr", {}, ...cells(run));
-  if (known) known.element.replaceWith(element);
-  rows.set(run.id, { element, run, text });
-  times(element, run);
-  return element;
+  if (known) return known.update(run);
+  const row = new Row(run);
+  row.element.row = row;
+  let next = $("rows").firstElementChild;
+  while (next && next.row.run.started_at >= run.started_at) next = next.nextElementSibling;
+  $("rows").insertBefore(row.element, next);
+  rows.set(run.id, row);
 }
 
-function cells(run) {
-  const command = commandOf(run);
-  const started = new Date(run.started_at);
-  const name = el("td", { className: "title" }, el("a", { href: `runs/${encodeURIComponent(run.id)}` }, run.title || command || run.id));
-  if (command && run.title) name.append(el("code", {}, command));
-  if (run.error) name.append(el("span", { className: "why" }, run.error));
-  const words = outcome(run);
-  const state = el("td", { className: "is" }, badge(run.state));
-  if (words) state.append(el("span", { className: "outcome" }, words));
-  const labels = Object.entries(run.labels ?? {}).map(([key, value]) => el("span", { className: "label" }, value === "" ? key : `${key}: ${value}`));
-  return [state, name, el("td", { className: "labels" }, ...labels), el("td", { className: "took" }),
-    el("td", { className: "when" }, el("time", { dateTime: run.started_at, title: started.toLocaleString() }))];
+async function more() {
+  $("older").disabled = true;
+  try {
+    const list = await getJSON(`./?before=${encodeURIComponent(older)}`);
+    list.runs.forEach(show);
+    older = list.older;
+    trouble("");
+  } catch {
+    trouble("The older runs could not be read.");
+  }
+  $("older").disabled = false;
+  paint();
 }
 
-function times(element, run) {
-  say(element.querySelector(".took"), elapsed(run, now()));
-  say(element.querySelector("time"), ago(Date.parse(run.started_at), now()));
+// ---- drawing: at most five times a second
+
+function soon() { painting ||= setTimeout(paint, PAINT); }
+
+function paint() {
+  clearTimeout(painting);
+  painting = 0;
+  for (const row of moved) row.draw();
+  moved.clear();
+  filter();
+  tick();
 }
 
 function tick() {
   if (document.hidden) return;
-  for (const { element, run } of rows.values()) times(element, run);
+  const at = now();
+  for (const row of rows.values()) row.tick(at);
+}
+
+function filter() {
+  const wanted = $("filter").value.trim(), words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
+  history.replaceState(history.state, "", wanted ? `#${encodeURIComponent(wanted)}` : location.pathname + location.search);
+  let shown = 0, running = 0;
+  for (const row of rows.values()) {
+    row.filter(words);
+    if (row.element.hidden) continue;
+    shown++;
+    if (row.run.state === "running") running++;
+  }
+  const loaded = !waiting && !retrying;
+  $("table").hidden = shown === 0;
+  $("empty").hidden = !loaded || rows.size > 0;
+  $("none").hidden = shown > 0 || rows.size === 0;
+  say($("none"), `None of the ${older ? "newest " : ""}${count(rows.size, "run")} has “${wanted}”.`);
+  $("tools").hidden = rows.size === 0;
+  $("older").hidden = !older;
+  say($("summary"), rows.size ? `${shown.toLocaleString("en")}${shown < rows.size ? ` of ${rows.size.toLocaleString("en")}` : ""}${older ? " newest" : ""} · ${running} running` : "");
+  document.title = running ? `Runs (${running} running)` : "Runs";
+}
+
+// ---- keyboard: / to filter, arrows from run to run
+
+function pressed(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const typing = event.target === $("filter");
+  if (event.key === "/" && !typing) $("filter").focus(), $("filter").select();
+  else if (event.key === "Escape" && typing) {
+    $("filter").value = "";
+    $("filter").blur();
+    filter();
+  } else if (event.key === "ArrowDown") step(1);
+  else if (event.key === "ArrowUp" && !typing) step(-1);
+  else return;
+  event.preventDefault();
+}
+
+function step(by) {
+  const links = [...$("rows").children].filter((element) => !element.hidden).map((element) => element.row.link);
+  const at = links.indexOf(document.activeElement);
+  (links[at < 0 && by < 0 ? links.length - 1 : at + by] ?? $("filter")).focus();
 }

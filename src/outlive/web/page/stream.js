@@ -1,12 +1,13 @@
-// The connection to one run's entries. EventSource gives up for good on an HTTP error, and says nothing
+// The connection to the entries of one run, or of the activity. EventSource gives up for good on an HTTP error, and says nothing
 // when a laptop wakes up on another network; so this closes it on any trouble and comes back by itself.
 
 const FIRST = 1000, LONGEST = 30000, ASLEEP = 60000;
 
-/** Follows `?format=entries`; calls `entry(object)`, `status(text, retry?)` and `gone(sentence)`. */
+/** Follows `url`, in `entries`, with `fresh` behind it where nothing is known yet; calls `entry(object)`,
+ *  `status(text, retry?)` and `gone(sentence, status)`. */
 export class Stream {
-  constructor(handlers, tail) {
-    Object.assign(this, handlers, { tail, id: null, wait: FIRST, ended: false });
+  constructor(handlers, { url, fresh = "" }) {
+    Object.assign(this, handlers, { url, fresh, id: null, wait: FIRST, ended: false });
     addEventListener("online", () => this.restart());
     addEventListener("offline", () => !this.ended && this.status("No network. Waiting for it…"));
     document.addEventListener("visibilitychange", () => this.#visible());
@@ -39,6 +40,13 @@ export class Stream {
     this.connect();
   }
 
+  /** Forgets where it was. */
+  begin() {
+    this.ended = false;
+    this.id = null;
+    this.restart();
+  }
+
   stop() {
     this.ended = true;
     this.#close();
@@ -46,7 +54,7 @@ export class Stream {
   }
 
   #url() {
-    return this.id === null ? `?format=entries&tail=${this.tail}` : `?format=entries&from=${encodeURIComponent(this.id)}`;
+    return this.url + (this.id === null ? this.fresh : `&from=${encodeURIComponent(this.id)}`);
   }
 
   #close() {
@@ -69,7 +77,7 @@ export class Stream {
     if (attempt !== this.source || this.ended) return;
     if (why) {
       this.stop();
-      return this.gone(why);
+      return this.gone(...why);
     }
     this.timer = setTimeout(() => this.restart(), Math.max(wait, FIRST));
   }
@@ -79,9 +87,9 @@ export class Stream {
     const abort = new AbortController();
     try {
       const { status } = await fetch(this.#url(), { headers: { Accept: "text/event-stream" }, signal: abort.signal });
-      if (status === 404) return "This run, or this place in it, is gone.";
-      if (status === 401 || status === 403) return "You may not read this run any more. Open it again with the address that was printed.";
-      if (status === 204) return "This run has ended.";
+      if (status === 404) return ["This run, or this place in it, is gone.", status];
+      if (status === 401 || status === 403) return ["You may not read this run any more. Open it again with the address that was printed.", status];
+      if (status === 204) return ["This run has ended.", status];
     } catch {
       // no answer at all: worth another try
     } finally {
