@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 # `make run CMD='…'` runs another command; `value` keeps its dollar signs as they were typed.
 CMD ?= .venv/bin/python examples/story/story.py
 
-.PHONY: setup run test torture check format bench clean
+.PHONY: setup run test torture check format reference bench clean
 
 setup:
 	@scripts/setup test
@@ -30,6 +30,9 @@ check: setup
 format: setup
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+reference: setup
+	@$(PYTHON) scripts/reference.py
 
 bench: setup
 	$(PYTHON) -m benchmarks

@@ -36,7 +36,10 @@ _SETTLE_SECONDS = 1.0
 
 
 class Run:
-    """A run, of this process or of any other: what it is, how it fares, what it wrote."""
+    """A run, of this process or of any other: what it is, how it fares, what it wrote.
+
+    `id` names it, in its store and in the URLs of its page.
+    """
 
     def __init__(self, store: Store, run_id: str) -> None:
         self.id = run_id
