@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from outlive.children import follow_processes
 from outlive.entries import End, Entry, Kind, State
 from outlive.journals.base import Reader
 from outlive.runs import OwnRun, Run, create_run
@@ -33,6 +34,7 @@ def capturing(
     buffer = run.collect(echo=echo)
     route_streams()
     follow_threads()
+    follow_processes()
     with capture_logs(buffer, level=level, formatter=formatter), run.current():
         try:
             yield run
@@ -74,8 +76,5 @@ def run_program(code: str, folder: Path, *, typed: str = "", seconds: float = 60
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     store = DirectoryStore(folder)
-    texts = []
-    for record in reversed(store.records()):
-        entries = Reader(store.journal(record.id)).read(1 << 30)
-        texts += [entry.text for entry in entries if entry.kind in (Kind.OUT, Kind.ERR, Kind.LOG)]
-    return Told(result.stdout, result.stderr, b"".join(texts).decode())
+    texts = [Run(store, record.id).text() for record in reversed(store.records())]
+    return Told(result.stdout, result.stderr, "".join(texts))

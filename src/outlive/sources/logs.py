@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -49,7 +50,8 @@ class _Recorder(logging.Handler):
         # Not that of Handler: it would register this with `logging.shutdown`, and make a lock.
         logging.Filterer.__init__(self)
         self.level = logging.NOTSET if level is None else level
-        self.has_level = level is not None
+        #: The level that the run has of its own, if it has one.
+        self.asked_level = level
         self.formatter = formatter
         self._buffer = buffer
 
@@ -79,9 +81,14 @@ class _Hook:
         self._name = name
         self._replacement = replacement
         self._users = 0
-        self._lock = threading.Lock()
+        self._reset_lock()
+        # Another thread of the parent may have held it.
+        os.register_at_fork(after_in_child=self._reset_lock)
         self.original: Callable[..., object] = getattr(logging.Logger, name)
         self._is_there = False
+
+    def _reset_lock(self) -> None:
+        self._lock = threading.Lock()
 
     def take(self) -> None:
         """Put it there, for the first of its users."""
@@ -111,7 +118,7 @@ def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
         return
     if record.levelno >= recorder.level:
         recorder.emit(record)
-    if recorder.has_level and not _levels.original(self, record.levelno):
+    if recorder.asked_level is not None and not _levels.original(self, record.levelno):
         return
     # Without a run: what a handler writes to standard error is no further line of it.
     token = CURRENT_BUFFER.set(None)
@@ -128,7 +135,7 @@ def _is_enabled_for(self: logging.Logger, level: int) -> object:
     recorder = None if buffer is None or buffer.closed else buffer.recorder
     return (
         isinstance(recorder, _Recorder)
-        and recorder.has_level
+        and recorder.asked_level is not None
         and level >= recorder.level
         and not self.disabled
         and self.manager.disable < level

@@ -50,5 +50,8 @@ class _Inside:
 
 def _is_worker(thread: threading.Thread) -> bool:
     target: Any = getattr(thread, "_target", None)
+    if getattr(target, "__name__", "") == "_handle_workers":
+        # It starts the processes that replace a pool's dead ones.
+        return False
     modules = (getattr(target, "__module__", None) or "", type(thread).__module__)
     return any(f"{module}.".startswith(_WORKERS) for module in modules)

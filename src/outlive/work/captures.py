@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from ..children import follow_processes
 from ..runs import OwnRun, create_run
 from ..settings import application_store
 from ..sources.logs import capture_logs
@@ -86,6 +87,7 @@ def capturing(run: OwnRun, options: Options) -> Iterator[None]:
     """Make the prints and records of the code right here those of a run that collects."""
     route_streams()
     follow_threads()
+    follow_processes()
     logs = capture_logs(run.collect(), level=options.level, formatter=options.formatter)
     with logs, run.current():
         yield
