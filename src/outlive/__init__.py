@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .commands import start_command
     from .entries import State
     from .errors import (
         AccessDenied,
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     )
     from .runs import Run, cancelled, current_run
     from .sources.stages import event, stage, track
-    from .work import capture, command, start
+    from .work import capture, command, start, start_command
 
 __version__ = "0.1.0"
 
@@ -64,7 +63,7 @@ _HOMES = {
     "event": "sources.stages",
     "stage": "sources.stages",
     "start": "work",
-    "start_command": "commands",
+    "start_command": "work",
     "track": "sources.stages",
 }
 

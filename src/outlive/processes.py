@@ -64,6 +64,15 @@ class ProcessTree:
         for group in {one.group for one in self.find() if one.session == self._command}:
             _signal_group(group, number)
 
+    def ask(self, number: int) -> list[Process]:
+        """Send a signal to the command alone, which looks after the others; returns who got it."""
+        found = [one for one in self.find() if one.pid == self._command]
+        for _ in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self._command, number)
+                os.kill(self._command, signal.SIGCONT)
+        return found
+
     def send_signal(self, number: int) -> list[Process]:
         """Send a signal to everybody, and wake who is stopped; returns who got it.
 

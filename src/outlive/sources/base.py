@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 from abc import ABC, abstractmethod
 
+from ..channels import Channel
 from ..entries import End, Kind
 
 __all__ = ["KERNEL_BUFFER", "DescriptorSource"]
@@ -21,6 +22,8 @@ class DescriptorSource(ABC):
     outputs: dict[int, Kind]
     #: Becomes readable when the source is over, though descendants may hold `outputs` open.
     over_fd: int | None = None
+    #: Brings entries that the source makes itself.
+    channel: Channel | None = None
     #: Takes what is typed, where there is a terminal for it.
     input_fd: int | None = None
 
@@ -31,6 +34,10 @@ class DescriptorSource(ABC):
     @abstractmethod
     def send_signal(self, number: int) -> list[str]:
         """Send a signal to everything that belongs to the source; names who got it."""
+
+    def signal_rest(self) -> list[str]:
+        """Send SIGTERM, once it is over, to whom a first signal left out; names who got it."""
+        return []
 
     @abstractmethod
     def find_rest(self) -> list[str]:

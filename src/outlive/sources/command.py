@@ -13,6 +13,7 @@ import termios
 from collections.abc import Mapping, Sequence
 
 from .. import platforms
+from ..channels import Channel
 from ..entries import End, Kind, State
 from ..processes import ProcessTree
 from .base import KERNEL_BUFFER, DescriptorSource
@@ -21,6 +22,10 @@ __all__ = ["CommandSource", "WindowSize", "explain_failure"]
 
 #: Lines and columns of a terminal.
 WindowSize = tuple[int, int]
+
+
+#: Of functions, whose users do not expect processes to be killed.
+_KILLED = "its process was killed, perhaps by the kernel for want of memory"
 
 
 class CommandSource(DescriptorSource):
@@ -44,11 +49,13 @@ class CommandSource(DescriptorSource):
         stdin: int | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
+        channel: Channel | None = None,
         adopts: bool = False,
     ) -> None:
         self.outputs = {}
         self._terminal: int | None = None
         self._env = os.environ if env is None else env
+        self.channel = channel
         self._adopts = adopts and platforms.adopt_orphans()
         self._hung_up = False
         if terminal is None:
@@ -67,6 +74,7 @@ class CommandSource(DescriptorSource):
             env={"PYTHONUNBUFFERED": "1", **self._env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=() if self.channel is None else (self.channel.other.fileno(),),
             start_new_session=True,
             bufsize=0,
         )
@@ -133,7 +141,15 @@ class CommandSource(DescriptorSource):
         self._tree.pass_on(number)
 
     def send_signal(self, number: int) -> list[str]:
-        return [f"{one.name} {one.pid}" for one in self._tree.send_signal(number)]
+        # A function cleans up: pools above all hang where their workers are ended by others.
+        asks = self.channel is not None and number != signal.SIGKILL
+        told = self._tree.ask(number) if asks else self._tree.send_signal(number)
+        return [f"{one.name} {one.pid}" for one in told]
+
+    def signal_rest(self) -> list[str]:
+        if self.channel is None:
+            return []
+        return [f"{one.name} {one.pid}" for one in self._tree.send_signal(signal.SIGTERM)]
 
     def find_rest(self) -> list[str]:
         return [f"{one.name} {one.pid}{_note(one.pid)}" for one in self._tree.find()]
@@ -165,6 +181,8 @@ class CommandSource(DescriptorSource):
     def close(self) -> None:
         for fd in list(self.outputs):
             self.close_output(fd)
+        if self.channel is not None:
+            self.channel.close()
         if self._adopts:
             platforms.disown_orphans()
 
@@ -173,8 +191,11 @@ class CommandSource(DescriptorSource):
         if self.over_fd is not None:
             os.close(self.over_fd)
             self.over_fd = None
+        if self.channel is not None and self.channel.told is not None and code == 0:
+            return self.channel.told
         if code < 0:
-            return End(State.FAILED, signal=signal_name(-code))
+            error = _KILLED if self.channel is not None and code == -signal.SIGKILL else None
+            return End(State.FAILED, signal=signal_name(-code), error=error)
         return End(State.SUCCEEDED if code == 0 else State.FAILED, exit_code=code)
 
 

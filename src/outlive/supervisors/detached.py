@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 
+from ..channels import Channel
 from ..entries import End, RunRecord
 from ..errors import OutliveError
 from ..runs import OwnRun, claim_run
@@ -53,13 +54,13 @@ def _supervise(order: Order) -> None:
             key=order.key,
             title=order.title,
             labels=order.labels,
-            command=order.argv if order.is_command else None,
+            command=None if order.is_isolated else order.argv,
             owner=order.owner,
         )
         if isinstance(run, RunRecord):
             _answer(run=run.id)
             return
-        source = _begin(order)
+        source = _begin(order, run)
         if isinstance(source, End):
             run.end(source)
             _answer(run=run.id, error=source.error)
@@ -72,14 +73,20 @@ def _watch(run: OwnRun, source: CommandSource, order: Order, wakes: Wakes) -> En
     return Supervisor(run, source, NoConsole(), wakes, limits=order.limits).supervise()
 
 
-def _begin(order: Order) -> CommandSource | End:
+def _begin(order: Order, run: OwnRun) -> CommandSource | End:
+    channel, argv = None, order.argv
+    if order.is_isolated:
+        channel = Channel()
+        channel.begin(run.record.encode())
+        argv = [*argv, str(channel.other.fileno())]
     try:
         return CommandSource(
-            order.argv,
+            argv,
             terminal=None if order.pipe else _SIZE,
             stdin=subprocess.DEVNULL if order.stdin is None else order.stdin,
             cwd=order.cwd,
             env=order.env,
+            channel=channel,
             adopts=True,
         )
     except (OSError, ValueError) as error:

@@ -61,6 +61,12 @@ class Ending:
             self._report(f"after {waited:.0f} s{_signalled(signal.SIGKILL, killed)}")
         self._gone_by = min(self._gone_by, monotonic() + _VANISH_SECONDS)
 
+    def go_on(self) -> None:
+        """Once the source itself is over, ask those to end that it should have ended."""
+        names = [] if self.verdict is None else self._source.signal_rest()
+        if names:
+            self._report("it left others" + _signalled(signal.SIGTERM, names))
+
     def awaits_rest(self) -> bool:
         """Tell whether something is left that may still go, once the source itself is over."""
         if self.verdict is None or not self._source.is_alive() or monotonic() >= self._gone_by:

@@ -14,7 +14,7 @@ from ..errors import ConfigError, RunError
 from ..stores import DirectoryStore, Store
 from .limits import NO_LIMITS, Limits
 
-__all__ = ["Order", "launch", "place_of"]
+__all__ = ["Order", "interpreter", "launch", "place_of"]
 
 #: Forks before anything else: nobody is the parent of what goes on, and has to wait for it. What
 #: is installed beside Outlive comes last, and only Outlive is taken from there.
@@ -34,8 +34,8 @@ class Order:
     store: str
     title: str
     argv: list[str]
-    #: Whether `argv` is what the run is, or only how we make it happen.
-    is_command: bool = True
+    #: Whether `argv` is not what the run is, but a child of ours with a channel.
+    is_isolated: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     owner: str | None = None
@@ -71,7 +71,7 @@ def launch(order: Order) -> str:
 
     Raises RunError where it cannot begin.
     """
-    command = [_interpreter(), "-I", "-S", "-c", _PROGRAM, str(Path(__file__).parents[2])]
+    command = [interpreter(), "-I", "-S", "-c", _PROGRAM, str(Path(__file__).parents[2])]
     try:
         # A session of its own: no terminal, and no signal that is meant for this process's group.
         process = subprocess.Popen(
@@ -102,7 +102,7 @@ def _take_answer(answer: bytes) -> str:
     return str(facts["run"])
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """Find Python; in a server that embeds it, `sys.executable` is that server."""
     beside = [Path(prefix) / "bin" / "python3" for prefix in (sys.prefix, sys.base_prefix)]
     if "python" in Path(sys.executable or "").name:

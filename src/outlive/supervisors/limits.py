@@ -52,6 +52,14 @@ class Quota:
         self._count(data[len(kept) :])
         return kept
 
+    def admit_whole(self, data: bytes) -> bool:
+        """Take something that cannot be cut; tells whether it may be written."""
+        if self._excess is None and len(data) <= self._left:
+            self._left -= len(data)
+            return True
+        self._count(data)
+        return False
+
     def _count(self, data: bytes) -> None:
         entries, size, lines, _ = self._excess or Gap(0, 0, 0, "")
         self._excess = Gap(

@@ -9,7 +9,8 @@ import signal
 from collections.abc import Callable
 from time import monotonic
 
-from ..entries import End, Kind, State
+from ..channels import Channel, Message
+from ..entries import TEXT_KINDS, End, Kind, State
 from ..runs import OwnRun
 from ..sources.base import KERNEL_BUFFER, DescriptorSource, has_data
 from .consoles import Console
@@ -28,6 +29,9 @@ _STALL_SECONDS = 1.0
 _HANGUP_SECONDS = 1.0
 #: The longest wait at once: poll(2) takes no more than 24 days.
 _LONGEST_SECONDS = 3600.0
+
+#: Entries of the source's own that are taken at once; then others have their turn.
+_MESSAGES = 1000
 
 #: What Ctrl-C types.
 _INTERRUPT = b"\x03"
@@ -76,6 +80,7 @@ class Supervisor:
             while not self._is_over():
                 self._turn()
             end = self._source.end()
+            self._ending.go_on()
             while self._awaits_rest():
                 self._turn()
             self._drain()
@@ -109,6 +114,8 @@ class Supervisor:
             self._press()
         for fd in happened & set(self._source.outputs):
             self._read(fd)
+        if self._source.channel is not None and self._source.channel.fd in happened:
+            self._take_messages(self._source.channel)
         self._look_at_clock()
         if self._console.is_closed() and self._on_closed not in self._deadlines:
             self._on_closed()
@@ -120,6 +127,8 @@ class Supervisor:
             masks[self._source.over_fd] = select.POLLIN
         # A terminal that stops reading holds the command back, as ever.
         outputs = () if blocked else self._source.outputs
+        if self._source.channel is not None and self._source.channel.fd is not None:
+            masks[self._source.channel.fd] = select.POLLIN
         masks |= dict.fromkeys(blocked, select.POLLOUT) | dict.fromkeys(outputs, select.POLLIN)
         source, keyboard = self._source.input_fd, self._console.keyboard
         if source is not None and keyboard is not None:
@@ -162,6 +171,24 @@ class Supervisor:
             self._console.show(kind, kept)
         if len(kept) < len(data):
             self._stop_at_limit(self._limits.describe("quota"))
+
+    def _take_messages(self, channel: Channel) -> None:
+        """Write entries that the source makes itself, each behind what it wrote before."""
+        for _ in range(_MESSAGES):
+            message = channel.receive()
+            if message is None:
+                return
+            self._read_all()
+            self._relay(message)
+            channel.answer(message)
+
+    def _relay(self, message: Message) -> None:
+        if message.kind in TEXT_KINDS:
+            self._heard_at = monotonic()
+        if message.kind not in TEXT_KINDS or self._quota.admit_whole(message.payload):
+            self._run.write(message.kind, message.payload, message.origin or self._origin)
+            return
+        self._stop_at_limit(self._limits.describe("quota"))
 
     def _type(self) -> None:
         """Pass on what was typed, byte by byte as it is: Ctrl-C is one of them."""
@@ -247,15 +274,20 @@ class Supervisor:
         self._write(buffer.kind, buffer.take())
 
     def _drain(self) -> None:
-        """Read what was written before the source was over, however long others hold its outputs."""
-        for fd in list(self._source.outputs):
-            # Others may write on for ever: what came before them is what the kernel can hold.
-            left = KERNEL_BUFFER
-            while left > 0 and fd in self._source.outputs and has_data(fd):
-                left -= self._read(fd)
+        """Take what was written before the source was over, however long others hold its outputs."""
+        if self._source.channel is not None:
+            self._take_messages(self._source.channel)
+        self._read_all()
         for fd in list(self._buffers):
             self._empty(fd)
         self._flush_console()
+
+    def _read_all(self) -> None:
+        """Read what is there; more may come for ever, but before that is what the kernel can hold."""
+        for fd in list(self._source.outputs):
+            left = KERNEL_BUFFER
+            while left > 0 and fd in self._source.outputs and has_data(fd):
+                left -= self._read(fd)
 
     def _flush_console(self) -> None:
         """Show the rest, unless nobody takes it and somebody wants this to end."""

@@ -3,5 +3,6 @@
 from .captures import capture
 from .commands import command
 from .functions import start
+from .launches import start_command
 
-__all__ = ["capture", "command", "start"]
+__all__ = ["capture", "command", "start", "start_command"]

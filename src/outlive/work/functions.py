@@ -9,9 +9,10 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..entries import Kind, RunRecord
+from ..errors import ConfigError
 from ..runs import OwnRun, Run, cancelled, claim_run, find_run
 from ..settings import application_store
 from ..sources.iteration import write_async_items, write_items
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import asyncio
 
 
-__all__ = ["start"]
+__all__ = ["consume", "start"]
 
 
 def start(
@@ -38,6 +39,7 @@ def start(
     echo: bool = False,
     level: int | None = None,
     formatter: logging.Formatter | None = None,
+    isolation: Literal["process"] | None = None,
 ) -> Run:
     """Start a function, `async` or not, as a run; what it prints and logs is the run's output.
 
@@ -63,8 +65,17 @@ def start(
         echo: Whether prints also go to where they would have gone without the run.
         level: Take all records of logging from this level on, whatever the loggers' own levels.
         formatter: How records of logging become text.
+        isolation: With `"process"`, the function works in a process of its own, which can be
+            killed, may crash, and outlives this one: see `docs/commands.md`.
     """
     place = application_store(store)
+    if isolation is not None:
+        _check_isolation(isolation, echo=echo)
+        from .isolation import Work, start_isolated
+
+        isolated = Work(functools.partial(function, *args), level, formatter)
+        name = title or _name_of(function)
+        return start_isolated(place, isolated, title=name, key=key, labels=labels, owner=owner)
     run = claim_run(place, key=key, title=title or _name_of(function), labels=labels, owner=owner)
     if isinstance(run, RunRecord):
         return find_run(place, run.id)
@@ -81,6 +92,13 @@ def start(
         run.end(judge(run, error))
         raise
     return run
+
+
+def _check_isolation(isolation: str, *, echo: bool) -> None:
+    if isolation != "process" or echo:
+        raise ConfigError(
+            "isolation is 'process' or None, and of another process nothing is echoed here"
+        )
 
 
 def _is_async(function: Callable[..., object]) -> bool:
@@ -109,7 +127,7 @@ def _work_in_thread(run: OwnRun, options: Options, work: Callable[[], object]) -
     failure: BaseException | None = None
     try:
         with capturing(run, options):
-            failure = _consume(run, work())
+            failure = consume(run, work())
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the work ended
         failure = error
     _end(run, failure)
@@ -119,7 +137,7 @@ def _end(run: OwnRun, failure: BaseException | None) -> None:
     run.end(judge(run, failure))
 
 
-def _consume(run: OwnRun, result: object) -> BaseException | None:
+def consume(run: OwnRun, result: object) -> BaseException | None:
     """Do what work that was called has left to do."""
     if isinstance(result, Iterator):
         write_items(result, functools.partial(write_text, run, Kind.OUT), cancelled)

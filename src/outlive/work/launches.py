@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import ConfigError
-from .runs import Run, find_run
-from .settings import application_store
-from .stores import Store
-from .supervisors import Limits
-from .supervisors.launching import Order, launch, place_of
+from ..errors import ConfigError
+from ..runs import Run, find_run
+from ..settings import application_store
+from ..stores import Store
+from ..supervisors import Limits
+from ..supervisors.launching import Order, launch, place_of
 
 __all__ = ["start_command"]
 
 
 def start_command(
-    argv: Sequence[str],
+    argv: Sequence[str | os.PathLike[str]],
     *,
     title: str | None = None,
     key: str | None = None,
@@ -58,12 +58,13 @@ def start_command(
         pipe: Whether its output is two pipes, and not a terminal.
         input: What it reads on standard input; by default nothing.
     """
+    words = _words(argv)
     place = application_store(store)
     with _as_file(input) as stdin:
         order = Order(
             store=place_of(place),
-            title=title or shlex.join(_check(argv)),
-            argv=list(argv),
+            title=title or shlex.join(words),
+            argv=words,
             key=key,
             labels=dict(labels or {}),
             owner=owner,
@@ -76,12 +77,13 @@ def start_command(
         return find_run(place, launch(order))
 
 
-def _check(argv: Sequence[str]) -> Sequence[str]:
-    if isinstance(argv, str) or not argv or not all(isinstance(word, str) for word in argv):
-        raise ConfigError(
-            f"a command is a list of its words, such as ['make', 'all'], not {argv!r:.100}"
-        )
-    return argv
+def _words(argv: Sequence[str | os.PathLike[str]]) -> list[str]:
+    if isinstance(argv, str | bytes) or not argv:
+        raise ConfigError(f"give a command as a list of arguments, not as {argv!r:.100}")
+    try:
+        return [str(os.fspath(word)) for word in argv]
+    except TypeError as error:
+        raise ConfigError(f"an argument of a command is a text or a path: {error}") from None
 
 
 def _folder(cwd: str | os.PathLike[str] | None) -> str:

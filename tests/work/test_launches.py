@@ -18,7 +18,7 @@ from tests.helpers import eventually
 from tests.programs import exists
 from tests.terminals import Terminal
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
