@@ -255,6 +255,34 @@ def test_a_library_that_kept_stdout_is_captured(tmp_path):
     assert told.out == "outside\ntoo\n"
 
 
+def test_a_write_that_was_kept_is_of_no_run(capsys):
+    """Whoever keeps `sys.stdout.write`, wherever, writes to the run that is current then."""
+    with capturing():
+        pass
+    outside = sys.stdout.write
+    with capturing() as first:
+        inside = sys.stdout.write
+        outside("a")
+        with capturing() as second:
+            inside("b")
+            outside("c")
+        inside("d")
+    inside("e")
+    assert (first.text(), second.text()) == ("ad", "bc")
+    assert capsys.readouterr().out == "e"
+
+
+def test_a_program_started_without_a_pipe_writes_to_the_console(tmp_path):
+    """It has the descriptor; what is read of it and printed is the run's."""
+    told = run_program(
+        "import subprocess\nwith capture():\n"
+        "    subprocess.run(['echo', 'console'])\n"
+        "    print(subprocess.run(['echo', 'run'], capture_output=True, text=True).stdout)\n",
+        tmp_path,
+    )
+    assert (told.out, told.run) == ("console\n", "run\n\n")
+
+
 def test_input_asks_in_the_run(tmp_path):
     """Without a terminal, the prompt is the run's, and the answer comes from standard input."""
     told = run_program(
