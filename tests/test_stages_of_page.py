@@ -161,9 +161,9 @@ def test_a_failed_run_shows_the_stage_it_failed_in(job, page):
     job.stage("Import", 1, 3)
     job.stage("orders", 9, 9, parent="Import", done=True)
     job.stage("invoices", 4, 9, parent="Import")
-    job.end(End(State.FAILED, 1))
+    job.end(End(State.FAILED, 1, None, "ValueError: bad row"))
     expect(page.locator("#end")).to_contain_text(
-        "The run failed (exit code 1) in Import › invoices"
+        "The run failed (exit code 1) in Import › invoices: ValueError: bad row · "
     )
     expect(page.locator("#bars li.failed")).to_have_count(2)
     assert [(row["name"], row["position"]) for row in rows(page)] == [

@@ -51,8 +51,6 @@ function show(record) {
   const words = outcome(run);
   $("state").replaceChildren(badge(run.state));
   say($("outcome"), words);
-  say($("error"), run.error ?? "");
-  $("error").hidden = !run.error;
   $("cancel").hidden = run.state !== "running";
   document.title = `${run.state === "running" ? "" : words && run.state === "failed" ? `failed (${run.exit_code ?? words}) · ` : `${run.state} · `}${$("title").textContent}`;
   $("icon").href = icon(run.state);
@@ -126,7 +124,7 @@ const KINDS = {
     const [verb, why] = ENDED[run.state] ?? [run.state, ""];
     const sentence = `The run ${verb}${words ? ` (${words})` : ""}${place ? ` in ${place.slice(0, 200)}` : ""}${why}`;
     announce(`${sentence}.`);
-    say($("end"), `${sentence} · ${duration(Date.parse(run.ended_at) - Date.parse(run.started_at))}`);
+    say($("end"), `${sentence}${run.error ? `: ${run.error}` : ""} · ${duration(Date.parse(run.ended_at) - Date.parse(run.started_at))}`);
     $("end").className = `end ${run.state}`;
     $("end").hidden = false;
     say($("empty"), "It wrote no output.");
