@@ -169,6 +169,7 @@ def test_arrows_lead_from_run_to_run(listed, page):
         listed.start(f"run {number}", 9 - number)
     page.goto(listed.url)
     expect(page.locator("#rows tr")).to_have_count(3)
+    page.keyboard.press("/")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("link", name="run 1")).to_be_focused()
@@ -179,6 +180,22 @@ def test_arrows_lead_from_run_to_run(listed, page):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator("#title")).to_have_text("run 2")
+
+
+def test_an_event_that_is_called_like_a_change_of_state_is_none(listed, page):
+    """What programs send to the activity changes nothing on the list."""
+    writer = listed.start("at work")
+    run = writer.journal.run
+    page.goto(f"{listed.url}#%")
+    expect(page.locator("#rows tr")).to_contain_text("running")
+    record = listed.store.record(run).as_json() | {"state": "failed", "title": "forged"}
+    facts = {"run": run, "title": "at work", "labels": {}, "owner": None}
+    payload = json.dumps({"name": "run", "data": record, **facts}).encode()
+    listed.store.announce(Kind.EVENT, payload)
+    stage(writer, "after it", 1)
+    expect(page.locator("#rows tr")).to_contain_text("after it")
+    assert titles(page) == ["at work"]
+    expect(page.locator("#rows tr")).to_contain_text("running")
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\u202e" + "x" * 3000

@@ -10,16 +10,17 @@ const FRESH = 1000;            // runs that were added live; with more the list 
 
 const rows = new Map();
 const $ = (id) => document.getElementById(id);
-let waiting = null;            // what happened while the list is on its way
+let waiting = [];              // what happened while the list is on its way; null once it is there
 let older = null, fresh = 0, painting = 0, retrying = 0;
 const moved = new Set();
 
 dropToken();
-$("filter").value = decodeURIComponent(location.hash.slice(1));
+recall();
 const stream = new Stream({ entry, status: trouble, gone }, { url: "activity?format=entries" });
 setInterval(tick, 1000);
 $("older").addEventListener("click", more);
-$("filter").addEventListener("input", filter);
+$("filter").addEventListener("input", search);
+addEventListener("hashchange", recall);
 document.addEventListener("keydown", pressed);
 
 // ---- what happens
@@ -52,7 +53,7 @@ async function load() {
     trouble("");
   } catch (error) {
     if (mine !== waiting) return;
-    if (error.status === 401 || error.status === 403) return trouble(REFUSED);
+    if (error.status === 401 || error.status === 403) return stream.stop(), trouble(REFUSED);
     trouble("The list of runs could not be read. Trying again…");
     retrying = setTimeout(load, RETRY);
   }
@@ -134,7 +135,6 @@ function tick() {
 
 function filter() {
   const wanted = $("filter").value.trim(), words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
-  history.replaceState(history.state, "", wanted ? `#${encodeURIComponent(wanted)}` : location.pathname + location.search);
   let shown = 0, running = 0;
   for (const row of rows.values()) {
     row.filter(words);
@@ -153,7 +153,24 @@ function filter() {
   document.title = running ? `Runs (${running} running)` : "Runs";
 }
 
-// ---- keyboard: / to filter, arrows from run to run
+// ---- the filter, which the address keeps
+
+function search() {
+  const wanted = $("filter").value.trim();
+  history.replaceState(history.state, "", wanted ? `#${encodeURIComponent(wanted)}` : location.pathname + location.search);
+  filter();
+}
+
+function recall() {
+  try {
+    $("filter").value = decodeURIComponent(location.hash.slice(1));
+  } catch {
+    $("filter").value = "";
+  }
+  soon();
+}
+
+// ---- keyboard: / to filter, arrows from run to run; elsewhere they scroll
 
 function pressed(event) {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
@@ -162,15 +179,17 @@ function pressed(event) {
   else if (event.key === "Escape" && typing) {
     $("filter").value = "";
     $("filter").blur();
-    filter();
-  } else if (event.key === "ArrowDown") step(1);
-  else if (event.key === "ArrowUp" && !typing) step(-1);
+    search();
+  } else if (event.key === "ArrowDown" && (typing || onRow())) step(1);
+  else if (event.key === "ArrowUp" && onRow()) step(-1);
   else return;
   event.preventDefault();
 }
 
+function onRow() { return $("rows").contains(document.activeElement); }
+
 function step(by) {
   const links = [...$("rows").children].filter((element) => !element.hidden).map((element) => element.row.link);
-  const at = links.indexOf(document.activeElement);
-  (links[at < 0 && by < 0 ? links.length - 1 : at + by] ?? $("filter")).focus();
+  const at = links.indexOf(document.activeElement) + by;
+  (at < 0 ? $("filter") : links[Math.min(at, links.length - 1)])?.focus();
 }
