@@ -2,8 +2,6 @@
 
 import asyncio
 import contextvars
-import logging
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
@@ -11,8 +9,7 @@ from multiprocessing.pool import ThreadPool
 import pytest
 
 from outlive.entries import Kind
-from outlive.runs import Run, current_run
-from outlive.stores import DirectoryStore, MemoryStore, Store
+from outlive.runs import current_run
 from tests.captures import capturing, texts_of
 
 
@@ -107,92 +104,3 @@ def test_an_async_function_can_be_bound(capsys):
     assert result == "result"
     assert run.text() == "inside\n"
     assert capsys.readouterr().out == "outside\noutside again\n"
-
-
-THREADS = 3
-LINES = 40
-
-
-def work(name: str, run: Run, pool: ThreadPoolExecutor) -> None:
-    """Write lines in all the ways there are; each begins with the run's name."""
-    logger = logging.getLogger("tests.crowd")
-
-    def write(way: str) -> None:
-        for number in range(LINES):
-            # One text, so that threads of one run do not share a line.
-            sys.stdout.write(f"{name} {way} {number}\n")
-            if number % 10 == 0:
-                logger.warning("%s %s log %d", name, way, number)
-                print(f"{name} {way} error {number}\n", end="", file=sys.stderr)
-
-    async def tasks() -> None:
-        await asyncio.gather(*(asyncio.to_thread(write, f"to_thread{i}") for i in range(2)))
-        write("task")
-
-    threads = [threading.Thread(target=write, args=(f"thread{i}",)) for i in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    jobs = [pool.submit(run.bind(write), f"pool{i}") for i in range(2)]
-    asyncio.run(tasks())
-    for job in jobs:
-        job.result()
-    for thread in threads:
-        thread.join()
-
-
-def crowd(store: Store, count: int) -> None:
-    """Let runs work all at once, and look whether each has its own lines and all of them."""
-    runs: dict[str, Run] = {}
-
-    def one(name: str) -> None:
-        with capturing(store) as run:
-            runs[name] = run
-            work(name, run, pool)
-
-    with ThreadPoolExecutor(8) as pool:
-        threads = [threading.Thread(target=one, args=(f"run{i}",)) for i in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    ways = [f"thread{i}" for i in range(THREADS)] + ["pool0", "pool1"]
-    ways += ["to_thread0", "to_thread1", "task"]
-    for name, run in runs.items():
-        expected = [f"{name} {way} {number}" for way in ways for number in range(LINES)]
-        assert sorted(texts_of(run, Kind.OUT).splitlines()) == sorted(expected)
-        for way in ways:
-            lines = [line for line in texts_of(run, Kind.OUT).splitlines() if f" {way} " in line]
-            assert lines == [f"{name} {way} {number}" for number in range(LINES)]
-        some = [f"{name} {way} {{}} {number}" for way in ways for number in range(0, LINES, 10)]
-        assert sorted(texts_of(run, Kind.ERR).splitlines()) == sorted(
-            line.format("error") for line in some
-        )
-        assert sorted(texts_of(run, Kind.LOG).splitlines()) == sorted(
-            f"WARNING tests.crowd: {line.format('log')}" for line in some
-        )
-    assert len(runs) == count
-
-
-@pytest.fixture
-def quiet():
-    """Keep the records of the crowd off the console."""
-    logger = logging.getLogger("tests.crowd")
-    logger.propagate, handler = False, logging.NullHandler()
-    logger.addHandler(handler)
-    yield
-    logger.removeHandler(handler)
-    logger.propagate = True
-
-
-@pytest.mark.parametrize("kind", ["memory", "directory"])
-def test_a_hundred_runs_at_once_are_never_mixed_up(kind, tmp_path, quiet):
-    """With threads, pools, tasks and logging, each run has its own lines, all, in order."""
-    crowd(MemoryStore() if kind == "memory" else DirectoryStore(tmp_path), 100)
-
-
-@pytest.mark.torture
-@pytest.mark.timeout(900)
-def test_fifty_times_a_hundred_runs(tmp_path, quiet):
-    """Again and again."""
-    for number in range(50):
-        crowd(DirectoryStore(tmp_path / str(number)), 100)
