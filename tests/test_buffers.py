@@ -1,6 +1,7 @@
 """What is between a print and the journal: bounded, in order, and never in anybody's way."""
 
 import os
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ import pytest
 
 from outlive import buffers
 from outlive.buffers import Buffer, encode_text
-from outlive.entries import End, Kind, RunRecord, State
+from outlive.entries import TEXT_KINDS, End, Kind, RunRecord, State
 from outlive.journals.base import Reader, Unwritten
 from outlive.journals.memory import MemoryJournal, MemoryWriter
 from tests.helpers import eventually
@@ -235,6 +236,49 @@ def test_who_interrupts_a_write_waits_for_nothing(writer):
     writer.may.set()
     buffer.close()
     assert writer.found() == [(Kind.OUT, b"a"), (Kind.ERR, b"b")]
+
+
+#: Lines of each thread.
+COUNT = 30000
+
+
+@pytest.fixture
+def restless():
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
+def test_each_threads_texts_and_records_keep_their_order(writer):
+    """Whoever comes in between, wherever it is, nothing is lost, doubled or overtaken."""
+    buffer = Buffer(writer)
+
+    def mix(name: str) -> None:
+        for number in range(0, COUNT, 3):
+            print_to(buffer, f"{name}{number}\n")
+            buffer.add(Kind.ERR, b"%s%d\n" % (name.encode(), number + 1))
+            buffer.add(Kind.LOG, b"{}\n%s%d\n" % (name.encode(), number + 2))
+
+    def only_print(name: str) -> None:
+        for number in range(COUNT):
+            print_to(buffer, f"{name}{number}\n")
+
+    works = {"a": mix, "b": mix, "c": only_print, "d": only_print}
+    threads = [threading.Thread(target=work, args=(name,)) for name, work in works.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    buffer.close()
+    reader, lines = Reader(writer.journal), []
+    while entries := reader.read():
+        texts = [entry for entry in entries if entry.kind in TEXT_KINDS]
+        lines += [line for entry in texts for line in entry.text.decode().splitlines()]
+    for name in works:
+        assert [line for line in lines if line[0] == name] == [f"{name}{i}" for i in range(COUNT)]
 
 
 def test_its_thread_ends_with_it(writer):
