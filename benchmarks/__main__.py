@@ -13,6 +13,7 @@ from collections.abc import Callable
 from .floods import measure_pipe, measure_terminal
 from .lab import Lab, open_lab
 from .latency import measure_latency
+from .listing import measure_listing
 from .measuring import Row, render
 from .prints import measure_prints
 from .replays import measure_replay
@@ -27,6 +28,7 @@ _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "startup": measure_startup,
     "replay": measure_replay,
     "prints": measure_prints,
+    "listing": measure_listing,
 }
 
 

@@ -7,7 +7,8 @@ import math
 import re
 import signal
 import threading
-from itertools import pairwise, takewhile
+from collections.abc import Iterable
+from itertools import pairwise
 
 from ..entries import End, RunRecord, State
 from ..errors import ConfigError
@@ -153,19 +154,22 @@ def find_run(arguments: argparse.Namespace) -> tuple[Store, str]:
     return store, store.find(arguments.run)
 
 
-def short_ids(store: Store) -> dict[str, str]:
-    """Shorten the ids of all runs to what is enough to name each."""
-    ids = sorted(store.ids())
+def short_ids(runs: Iterable[str]) -> dict[str, str]:
+    """Shorten ids to what is enough to name each among them."""
+    ids = sorted(runs)
     # In order, an id shares most with one of its neighbours.
-    shared = [0, *(_count_shared(*pair) for pair in pairwise(ids)), 0]
-    # Without runs, `shared` still has one pair.
-    sides = zip(ids, pairwise(shared), strict=False)
-    return {run: run[: max(2, *pair) + 1] for run, pair in sides}
+    needed = [3, *(_count_shared(*pair) + 1 for pair in pairwise(ids)), 3]
+    # Without runs, `needed` still has one pair.
+    sides = zip(ids, pairwise(needed), strict=False)
+    return {run: run[: max(pair)] for run, pair in sides}
 
 
 def _count_shared(one: str, other: str) -> int:
-    """Count the characters at the beginning that two ids share."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    """Count the characters at the beginning that two ids share, at least two."""
+    size = 2
+    while one[: size + 1] == other[: size + 1]:
+        size += 1
+    return size
 
 
 def exit_code(end: End) -> int:

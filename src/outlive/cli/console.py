@@ -160,6 +160,8 @@ class TerminalConsole:
 
 def printable(text: str) -> str:
     """Take out of a text what a terminal would obey."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "�" for c in text)
 
 

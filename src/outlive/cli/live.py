@@ -146,4 +146,4 @@ def _summary(store: Store, run: OwnRun, end: End, *, lines: int) -> str:
 
 
 def _short_id(store: Store, run: OwnRun) -> str:
-    return short_ids(store).get(run.id, run.id)
+    return short_ids(store.ids()).get(run.id, run.id)

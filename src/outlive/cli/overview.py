@@ -33,7 +33,7 @@ def act(arguments: argparse.Namespace) -> int:
     store = existing_store_of(arguments)
     records = store.records()
     if records:
-        print_runs(store, records)
+        print_runs(records)
     else:
         print(_EXAMPLES, end="")
     return 0

@@ -182,6 +182,10 @@ class Store(ABC):
                     records.append(record)
         return sorted(records, key=_place, reverse=True)[:count]
 
+    def documents(self) -> list[str]:
+        """Get the records of all runs as programs see them, each a line of JSON, the newest first."""
+        return [json.dumps(record.as_json()) for record in self.records()]
+
     def find(self, name: str) -> str:
         """Find the id of a run by its id, a unique prefix of it, or `last`; raises RunNotFound."""
         if name == "last":

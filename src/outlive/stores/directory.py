@@ -13,11 +13,12 @@ from pathlib import Path
 
 from .. import platforms
 from ..entries import Kind, RunRecord
-from ..errors import ConfigError, JournalUnavailable, RunNotFound
+from ..errors import ConfigError, JournalUnavailable, OutliveError, RunNotFound
 from ..journals.base import Journal, JournalWriter
 from ..journals.disk import DiskJournal, SharedJournal
 from .base import Claim, Store
 from .keys import claim_key
+from .records import RecordDatabase, Row
 
 __all__ = ["DirectoryStore"]
 
@@ -53,6 +54,7 @@ class DirectoryStore(Store):
                     "use a newer Outlive, or another directory (--store)"
                 )
             self.id = str(facts["id"])
+            self._database = RecordDatabase(self.path / "records.sqlite")
             self._activity = SharedJournal(self.path / "activity", self._activity_record())
         except (LookupError, TypeError, ValueError):
             raise ConfigError(f"the store {path} is damaged: see {path / 'store.json'}") from None
@@ -90,14 +92,81 @@ class DirectoryStore(Store):
 
     def ids(self) -> list[str]:
         try:
-            return [path.name for path in self._runs.iterdir() if _ID.fullmatch(path.name)]
+            return [name for name in os.listdir(self._runs) if _ID.fullmatch(name)]  # noqa: PTH208 - of many
         except OSError as error:
             raise ConfigError(f"cannot read the store {self.path}: {_reason(error)}") from None
 
-    def _open(self, run: str) -> Journal:
+    def _open(self, run: str) -> DiskJournal:
         if not (_ID.fullmatch(run) and (self._runs / run).is_dir()):
             raise RunNotFound(run)
         return DiskJournal(self._runs / run)
+
+    def _finish(self, record: RunRecord) -> None:
+        super()._finish(record)
+        self._database.add([self._row(record)])
+
+    def _row(self, record: RunRecord) -> Row:
+        return Row.of(record, self._open(record.id).size())
+
+    def records(self, *, count: int | None = None, before: str = "") -> list[RunRecord]:
+        others, rows = self._list(count, before)
+        records = {record.place: record for record in others}
+        for row in rows:
+            if row.place not in records:
+                with contextlib.suppress(OutliveError):
+                    records[row.place] = self._read(row)
+        return [records[place] for place in sorted(records, reverse=True)][:count]
+
+    def documents(self) -> list[str]:
+        others, rows = self._list(None, "")
+        documents = {row.place: row.record for row in rows}
+        documents |= {record.place: json.dumps(record.as_json()) for record in others}
+        return [documents[place] for place in sorted(documents, reverse=True)]
+
+    def _read(self, row: Row) -> RunRecord:
+        try:
+            return row.read()
+        except (LookupError, TypeError, ValueError, OutliveError):
+            # Damaged, and not noticed by the database.
+            return self.record(row.run)
+
+    def _list(self, count: int | None, before: str) -> tuple[list[RunRecord], list[Row]]:
+        """Get the records of runs without a row, and the rows of others, both behind `before`."""
+        runs = set(self.ids())
+        rows = self._database.newest(-1, before) if count is None and not before else []
+        places = [row.place for row in rows] or self._database.places()
+        rowed = {place[16:]: place for place in places}
+        gone = [rowed[run] for run in rowed.keys() - runs]
+        if gone:
+            self._database.remove(gone)
+        for run in self._ended.keys() - (runs - rowed.keys()):
+            self._ended.pop(run, None)
+        others = self._catch_up(runs - rowed.keys())
+        # Some may be gone, and their rows could not be removed.
+        rows = rows or self._database.newest(-1 if count is None else count + len(gone), before)
+        return (
+            [record for record in others if not before or record.place < before],
+            [row for row in rows if row.run in runs],
+        )
+
+    def _catch_up(self, runs: set[str]) -> list[RunRecord]:
+        """Read the records of runs that have no row, and give one to those that have ended."""
+        records: list[RunRecord] = []
+        rows: list[Row] = []
+        for run in runs:
+            # It may be removed meanwhile, or be damaged beyond recognition.
+            with contextlib.suppress(OutliveError, OSError):
+                record = self.record(run)
+                records.append(record)
+                if record.ended_at is not None:
+                    rows.append(self._row(record))
+            if len(rows) >= 1000:
+                # A store of very many runs may be left before all are read.
+                self._database.add(rows)
+                rows = []
+        if rows:
+            self._database.add(rows)
+        return records
 
     def activity(self) -> Journal:
         return self._activity

@@ -219,6 +219,12 @@ class DiskJournal(Journal):
         entries, _, _ = segment.read(entry.offset - segment.base, 0)
         return entries[0] if entries else None
 
+    def size(self) -> int:
+        """Count the bytes of its segments."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as files:
+            return sum(file.stat().st_size for file in files if file.name.endswith(".journal"))
+        return 0
+
     def remove_oldest(self, kept_size: int) -> None:
         """Unlink the oldest segments, whole ones, until `kept_size` bytes or one are left."""
         self._refresh()
