@@ -205,7 +205,7 @@ store = DirectoryStore(Path(sys.argv[1]))
 print(flush=True)
 sys.stdin.read()
 for number in range(int(sys.argv[3])):
-    store._activity.append(Kind.EVENT, b"%s.%d" % (sys.argv[2].encode(), number))
+    store.activity().append(Kind.EVENT, b"%s.%d" % (sys.argv[2].encode(), number))
     if sys.argv[2] == "0":
         print(number, flush=True)
 """

@@ -32,10 +32,13 @@ def act(arguments: argparse.Namespace) -> int:
     store = existing_store_of(arguments)
     # Of a hundred thousand runs none is garbage: looking for some took a quarter of the time.
     gc.disable()
-    if arguments.json:
-        print("[" + ",".join(f"\n  {document}" for document in store.documents()) + "\n]")
-    else:
-        print_runs(store.records())
+    try:
+        if arguments.json:
+            print(f"[{_SEPARATOR.join(store.documents())}]")
+        else:
+            print_runs(store.records())
+    finally:
+        gc.enable()
     return 0
 
 
@@ -55,10 +58,12 @@ def print_runs(records: list[RunRecord]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     # The last column needs no width.
     line = "".join(f"%-{width}s  " for width in widths[:-1]) + "%s"
-    print("\n".join([(line % row).rstrip() for row in rows]))
+    print("".join([f"{(line % row).rstrip()}\n" for row in rows]), end="")
 
 
 _MINUTE = 60_000_000_000
+#: One run in each line.
+_SEPARATOR = ",\n "
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -38,6 +39,11 @@ class Store(ABC):
     id: str
 
     def __init__(self) -> None:
+        self._begin()
+        _stores.add(self)
+
+    def _begin(self) -> None:
+        """Begin without any run; a forked child does, too: the parent's locks may be taken."""
         self._journals: weakref.WeakValueDictionary[str, Journal] = weakref.WeakValueDictionary()
         self._journals_lock = threading.Lock()
         self._ended: dict[str, RunRecord] = {}
@@ -205,3 +211,14 @@ class Store(ABC):
 
 def _place(record: RunRecord) -> str:
     return record.place
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for store in list(_stores):
+        store._begin()  # noqa: SLF001 - of this module
+
+
+os.register_at_fork(after_in_child=_begin_anew)

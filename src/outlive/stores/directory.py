@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import platforms
 from ..entries import Kind, RunRecord
 from ..errors import ConfigError, JournalUnavailable, OutliveError, RunNotFound
-from ..journals.base import Journal, JournalWriter
+from ..journals.base import JournalWriter
 from ..journals.disk import DiskJournal, SharedJournal
 from .base import Claim, Store
 from .keys import claim_key
@@ -55,11 +55,14 @@ class DirectoryStore(Store):
                 )
             self.id = str(facts["id"])
             self._database = RecordDatabase(self.path / "records.sqlite")
-            self._activity = SharedJournal(self.path / "activity", self._activity_record())
         except (LookupError, TypeError, ValueError):
             raise ConfigError(f"the store {path} is damaged: see {path / 'store.json'}") from None
         except OSError as error:
             raise ConfigError(f"cannot use the store {path}: {_reason(error)}") from None
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._activity: SharedJournal | None = None
 
     @staticmethod
     def _facts() -> str:
@@ -168,13 +171,17 @@ class DirectoryStore(Store):
             self._database.add(rows)
         return records
 
-    def activity(self) -> Journal:
-        return self._activity
+    def activity(self) -> SharedJournal:
+        with self._journals_lock:
+            if self._activity is None:
+                record = self._activity_record()
+                self._activity = SharedJournal(self.path / "activity", record)
+            return self._activity
 
     def announce(self, kind: Kind, payload: bytes) -> None:
         # A full disk, or no permission: who looks at the runs themselves misses nothing.
         with contextlib.suppress(OSError, JournalUnavailable):
-            self._activity.append(kind, payload)
+            self.activity().append(kind, payload)
 
     @contextlib.contextmanager
     def _claiming(self, key: str) -> Iterator[Claim]:
