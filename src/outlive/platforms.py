@@ -100,7 +100,8 @@ def _wait_for_lock(fd: int, seconds: float) -> bool:
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.01)
+        # Who waits longer must not look more seldom than who just came.
+        pause = min(pause * 1.5, 0.002)
     return True
 
 

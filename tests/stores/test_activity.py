@@ -200,7 +200,10 @@ APPENDING = """
 import sys
 from pathlib import Path
 from outlive.entries import Kind
+from outlive.journals.disk import sharing
 from outlive.stores import DirectoryStore
+# Nobody stops here, but the machine may be busy.
+sharing.WAIT_SECONDS = 60.0
 store = DirectoryStore(Path(sys.argv[1]))
 print(flush=True)
 sys.stdin.read()
