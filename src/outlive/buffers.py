@@ -18,7 +18,8 @@ from contextvars import ContextVar
 from io import StringIO
 from operator import call
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
 
 from .entries import Kind
 from .errors import OutliveError
@@ -37,6 +38,14 @@ _BUSY_SIZE = 4096
 FULL_SIZE = 4 * 1024 * 1024
 #: The longest wait at once, as what is waited for may itself wait for what a finalizer interrupted.
 _HOLD_SECONDS = 1.0
+
+
+class Finder(Protocol):
+    """Finds entries that text tells of, and the last of them at its end."""
+
+    def find(self, kind: Kind, text: bytes, origin: int, now: float) -> list[Unwritten]: ...
+    def finish(self) -> list[Unwritten]: ...
+
 
 #: Text of standard output as it was printed, or anything else.
 Item = str | Unwritten
@@ -58,7 +67,7 @@ class Buffer:
 
     __slots__ = (
         "__weakref__", "_appending", "_called", "_full", "_gate", "_items", "_last", "_mutex", "_over",
-        "_pour", "_texts", "_wakes", "_writer", "awake", "closed", "echo", "recorder", "write",
+        "_pour", "_texts", "_wakes", "_writer", "awake", "closed", "echo", "finder", "recorder", "write",
     )  # fmt: skip
 
     def __init__(self, writer: JournalWriter, *, echo: bool = False) -> None:
@@ -67,6 +76,8 @@ class Buffer:
         self.echo = echo
         #: Takes the records of logging, where they are captured.
         self.recorder: Handler | None = None
+        #: Looks for progress in what is printed, if somebody set it.
+        self.finder: Finder | None = None
         self._writer = writer
         self._full = False
         self._over = False
@@ -204,7 +215,10 @@ class Buffer:
                 if last:
                     # Before the look: who prints later asks.
                     self.awake = False
-                return self._append(_merge(self._take()))
+                size = self._append(_merge(self._take()))
+                if last and self.finder is not None:
+                    self._append(self.finder.finish())
+                return size
             finally:
                 self._appending = self._full = False
                 self._over = last
@@ -223,7 +237,18 @@ class Buffer:
             self.awake = False
         if entries:
             self._writer.append_all(entries)
+        stages = self._find(entries)
+        if stages:
+            self._writer.append_all(stages)
         return size
+
+    def _find(self, entries: Sequence[Unwritten]) -> list[Unwritten]:
+        """Find what is told by what was printed; whoever writes as another origin looks itself."""
+        if self.finder is None:
+            return []
+        now = monotonic()
+        printed = (entry for entry in entries if not entry[2])
+        return [stage for entry in printed for stage in self.finder.find(*entry, now)]
 
 
 #: Whose prints and records these are; None outside of runs, and where nobody captures.

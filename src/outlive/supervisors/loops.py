@@ -13,6 +13,7 @@ from ..channels import Channel, Message
 from ..entries import TEXT_KINDS, End, Kind, State
 from ..runs import OwnRun
 from ..sources.base import KERNEL_BUFFER, DescriptorSource, has_data
+from ..sources.progress import ProgressFinder
 from .consoles import Console
 from .endings import Ending
 from .limits import LIMIT_EXIT_CODE, NO_LIMITS, Limits, Quota
@@ -56,6 +57,7 @@ class Supervisor:
         self._wakes = wakes
         self._limits = limits
         self._origin = origin
+        self._progress = ProgressFinder()
         self._quota = Quota(limits.quota)
         self._ending = Ending(run, source, origin)
         self._buffers: dict[int, OutputBuffer] = {}
@@ -84,6 +86,7 @@ class Supervisor:
             while self._awaits_rest():
                 self._turn()
             self._drain()
+            self._tell(self._progress.finish())
             return self._judge(end)
         finally:
             stop_watching()
@@ -169,6 +172,7 @@ class Supervisor:
         if kept:
             self._run.write(kind, kept, self._origin)
             self._console.show(kind, kept)
+            self._tell(self._progress.find(kind, kept, self._origin, self._heard_at))
         if len(kept) < len(data):
             self._stop_at_limit(self._limits.describe("quota"))
 
@@ -189,6 +193,11 @@ class Supervisor:
             self._run.write(message.kind, message.payload, message.origin or self._origin)
             return
         self._stop_at_limit(self._limits.describe("quota"))
+
+    def _tell(self, stages: list[tuple[Kind, bytes, int]]) -> None:
+        """Write the stages that the output tells of."""
+        for stage in stages:
+            self._run.write(*stage)
 
     def _type(self) -> None:
         """Pass on what was typed, byte by byte as it is: Ctrl-C is one of them."""

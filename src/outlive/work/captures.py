@@ -16,6 +16,7 @@ from ..children import follow_processes
 from ..runs import OwnRun, create_run
 from ..settings import application_store
 from ..sources.logs import capture_logs
+from ..sources.progress import ProgressFinder
 from ..sources.stdout import route_streams
 from ..sources.threads import follow_threads
 from ..stores import Store
@@ -88,6 +89,8 @@ def capturing(run: OwnRun, options: Options) -> Iterator[None]:
     route_streams()
     follow_threads()
     follow_processes()
-    logs = capture_logs(run.collect(), level=options.level, formatter=options.formatter)
+    buffer = run.collect()
+    buffer.finder = ProgressFinder()
+    logs = capture_logs(buffer, level=options.level, formatter=options.formatter)
     with logs, run.current():
         yield
