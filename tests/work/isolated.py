@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import outlive
 
@@ -103,6 +104,21 @@ def log_in_a_fork():
         os._exit(0)
     os.wait()
     log.warning("in the parent")
+
+
+def tell(name):
+    """Print and log."""
+    print("print of", name)
+    log.warning("record of %s", name)
+
+
+def start_processes():
+    """Have processes of all kinds write."""
+    for kind in ("fork", "spawn", "forkserver"):
+        context: Any = multiprocessing.get_context(kind)
+        process = context.Process(target=tell, args=(kind,))
+        process.start()
+        process.join()
 
 
 def send_much(size):

@@ -153,6 +153,16 @@ def test_a_fork_may_log(start):
     assert texts_of(run, Kind.LOG) == "WARNING work: in the child\nWARNING work: in the parent\n"
 
 
+def test_processes_of_multiprocessing_write_into_it(start):
+    """However they were started, as they do in a thread: prints and records, each once."""
+    run = start(isolated.start_processes)
+    assert run.wait(60) is outlive.State.SUCCEEDED
+    kinds = ("fork", "spawn", "forkserver")
+    assert texts_of(run, Kind.OUT).splitlines() == [f"print of {kind}" for kind in kinds]
+    records = [f"WARNING work: record of {kind}" for kind in kinds]
+    assert texts_of(run, Kind.LOG).splitlines() == records
+
+
 @pytest.mark.parametrize("size", [65_535, 65_536, 1_000_000])
 def test_large_things_arrive_whole(start, size):
     """However the way is cut into messages."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ..buffers import CURRENT_BUFFER, Buffer, encode_text
 from ..channels import ChannelEnd
+from ..children import follow_processes
 from ..entries import End, Kind, RunRecord
 from ..errors import ConfigError
 from ..journals.base import Journal, JournalWriter, Unwritten
@@ -117,6 +118,7 @@ def work_alone(fd: int) -> None:
     """Be the process that a function was started in: do its work, and tell how that ended."""
     run, load = _enter(fd)
     follow_threads()
+    follow_processes()
     failure: BaseException | None = None
     try:
         with run.current():
