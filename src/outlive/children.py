@@ -41,6 +41,8 @@ __all__ = ["follow_processes"]
 
 #: How long the end of a run waits for children that are left.
 _PATIENCE_SECONDS = 2.0
+#: What the dead wrote is there and only to be read, beside whatever else this machine does.
+_REST_SECONDS = 30.0
 #: Between two looks whether a child that has not connected yet lives.
 _LOOK_SECONDS = 0.005
 #: Kind, origin in the child, size of the payload, which follows.
@@ -286,28 +288,33 @@ class _Family:
 
     def _settle(self) -> None:
         """Wait until all that children wrote is there; not for ever for children that are left."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while self._connected < len(self._processes) and any(map(_lives, self._processes)):
-            if time.monotonic() > deadline:
-                break
+        began = time.monotonic()
+        while self._connected < len(self._processes) and self._lives() and self._is_patient(began):
             time.sleep(_LOOK_SECONDS)
         os.write(self._stop, b"s")
         self._acceptor.join()
         self._listener.close()
         Path(self.address).unlink(missing_ok=True)
-        for thread in list(self._links.values()):
-            thread.join(max(0, deadline - time.monotonic()))
+        while self._links and self._is_patient(began):
+            time.sleep(_LOOK_SECONDS)
         self._part()
         for fd in (self._stopping, self._stop):
             os.close(fd)
         self._stop_listening()
+
+    def _is_patient(self, began: float) -> bool:
+        seconds = _PATIENCE_SECONDS if self._lives() else _REST_SECONDS
+        return time.monotonic() - began < seconds
+
+    def _lives(self) -> int:
+        return sum(map(_lives, self._processes))
 
     def _part(self) -> None:
         """Let children that are left write to the console, and say so."""
         unheard = len(self._processes) - self._connected
         left = len(self._links)
         # One that is heard no more may live for a moment.
-        left += max(0, min(unheard, sum(map(_lives, self._processes)) - left))
+        left += max(0, min(unheard, self._lives() - left))
         if left:
             what = "process is" if left == 1 else "processes are"
             line = f"outlive: {left} {what} left over, and written to the console from here on\n"
