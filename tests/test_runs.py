@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -143,27 +144,28 @@ def test_a_run_of_this_process_is_one_object(store):
 def test_two_threads_that_write_first_start_one_syncer(store, monkeypatch):
     """However they meet."""
     run = create_run(store, title="")
-    started: list[threading.Thread] = []
-    real = threading.Thread.start
+    made: list[str] = []
+    real = threading.Thread.__init__
     barrier = threading.Barrier(8)
 
-    def start(thread: threading.Thread) -> None:
-        if thread.name == "outlive-sync":
-            started.append(thread)
-            threading.Event().wait(0.01)
-        real(thread)
+    def init(thread: threading.Thread, **options: Any) -> None:
+        if options.get("name") == "outlive-sync":
+            made.append(options["name"])
+            # The others come meanwhile.
+            threading.Event().wait(0.05)
+        real(thread, **options)
 
     def write() -> None:
         barrier.wait()
         run.write(Kind.OUT, b"x\n")
 
-    monkeypatch.setattr(threading.Thread, "start", start)
     threads = [threading.Thread(target=write) for _ in range(8)]
+    monkeypatch.setattr(threading.Thread, "__init__", init)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(started) == 1
+    assert len(made) == 1
     run.end(DONE)
 
 

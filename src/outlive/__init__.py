@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     )
     from .runs import Run, cancelled, current_run
     from .sources.stages import event, stage, track
-    from .work import capture, command, start, start_command
+    from .work.captures import capture
+    from .work.commands import command
+    from .work.functions import start
+    from .work.launches import start_command
 
 __version__ = "0.1.0"
 
@@ -57,13 +60,13 @@ _HOMES = {
     "Run": "runs",
     "State": "entries",
     "cancelled": "runs",
-    "capture": "work",
-    "command": "work",
+    "capture": "work.captures",
+    "command": "work.commands",
     "current_run": "runs",
     "event": "sources.stages",
     "stage": "sources.stages",
-    "start": "work",
-    "start_command": "work",
+    "start": "work.functions",
+    "start_command": "work.launches",
     "track": "sources.stages",
 }
 

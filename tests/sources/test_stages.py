@@ -160,6 +160,16 @@ def test_a_loop_that_is_left_is_not_done(store, fails):
     assert steps(run)[-1] == ("rows", 2, True)
 
 
+def test_the_same_loop_begins_anew_while_the_old_one_is_left_over(store):
+    """What counts is what was begun last."""
+    with outlive.capture(store=store) as run:
+        old = outlive.track(range(10))
+        assert [next(old), next(old)] == [0, 1]
+        list(outlive.track(range(3)))
+        assert next(old) == 2
+    assert steps(run)[-2:] == [("rows", 0, False), ("rows", 3, True)]
+
+
 def test_what_comes_in_its_own_time_is_counted(store):
     """An async iterable as any other."""
 
@@ -200,8 +210,13 @@ def test_few_entries_are_written_of_many_steps(store, monkeypatch):
     with outlive.capture(store=store) as run:
         for _ in outlive.track(range(100_000)):
             pass
-    assert len(steps(run)) <= 3
-    assert steps(run)[-1] == ("rows", 100_000, True)
+        with outlive.stage("more") as more:
+            for number in range(1000):
+                more.update(number)
+                more.advance()
+    assert len(steps(run)) <= 6
+    assert ("rows", 100_000, True) in steps(run)
+    assert steps(run)[-1] == ("more", 1000, True)
 
 
 @pytest.mark.parametrize("number", ["x", None, [1]])

@@ -151,27 +151,31 @@ asyncio.run(main())
     assert (left.run.state, left.run.text()) == (State.CANCELLED, "begun\ncleaned up\n")
 
 
-def test_work_may_use_pools_until_it_is_done(tmp_path):
-    """What ends at the interpreter's end ends after it: pools, exit functions."""
-    code = """
-import atexit
+@pytest.mark.parametrize(
+    "code",
+    [
+        """
 from concurrent.futures import ThreadPoolExecutor
 pool = ThreadPoolExecutor(1)
-atexit.register(print, "at exit")
 
-def use_pool():
+def use():
     begun.set()
     time.sleep(0.3)
     print(pool.submit(str, 3).result())
-
-async def use_loop():
+""",
+        """
+async def use():
     begun.set()
     await asyncio.sleep(0.3)
     print(await asyncio.to_thread(str, 3))
-"""
-    for name in ("use_pool", "use_loop"):
-        left = leave(tmp_path / name, f"{code}\nstart({name})")
-        assert (left.run.state, left.run.text()) == (State.SUCCEEDED, "3\n")
+""",
+    ],
+    ids=["pool", "loop"],
+)
+def test_work_may_use_pools_until_it_is_done(tmp_path, code):
+    """They end at the interpreter's end, too: after it."""
+    left = leave(tmp_path, f"{code}\nstart(use)")
+    assert (left.run.state, left.run.text()) == (State.SUCCEEDED, "3\n")
 
 
 def test_a_forked_child_waits_for_nothing(tmp_path):

@@ -1,8 +1,10 @@
 """Runs around functions and around the code right here."""
 
 import asyncio
+import contextlib
 import functools
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -238,12 +240,13 @@ def test_an_endless_generator_ends_when_cancelled(store):
         finally:
             print("closed")
 
-    run = outlive.start(produce, store=store)
+    kept = produce()
+    run = outlive.start(lambda: kept, store=store)
     eventually(lambda: "0\n" in run.text())
     run.cancel()
     state, text = ended(run)
     assert state is State.CANCELLED
-    assert text.endswith("closed\n")
+    assert text.endswith("closed\n"), "though somebody else has it, too"
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["on the caller's loop", "on its own"])
@@ -268,6 +271,32 @@ def test_a_task_is_cancelled(store, here):
         assert begun.wait(SECONDS)
         run.cancel()
     assert ended(run) == (State.CANCELLED, "begun\ncleaned up\n")
+
+
+def test_a_task_that_ends_when_it_is_cancelled_was_cancelled(store):
+    """Also where it hides that it was, and returns."""
+    begun = threading.Event()
+
+    async def hide() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await wait_for_ever(begun)
+
+    run = outlive.start(hide, store=store)
+    assert begun.wait(SECONDS)
+    run.cancel()
+    assert ended(run) == (State.CANCELLED, "begun\ncleaned up\n")
+
+
+def test_a_task_can_be_cancelled_before_it_begins(store):
+    """Its run ends all the same."""
+
+    async def main() -> outlive.Run:
+        run = outlive.start(wait_for_ever, threading.Event(), store=store)
+        [task] = asyncio.all_tasks() - {asyncio.current_task()}
+        task.cancel()
+        return run
+
+    assert ended(asyncio.run(main())) == (State.CANCELLED, "")
 
 
 def test_work_on_the_caller_s_loop_runs_there_and_ends_with_it(store):
@@ -471,6 +500,14 @@ def test_where_runs_are_kept(tmp_path, monkeypatch):
         [2, 1, 0],
         [2, 1, 1],
     ]
+
+
+def test_a_store_that_was_taken_away_is_made_anew(tmp_path):
+    """As a developer does who wants to begin afresh, while the program goes on."""
+    for _ in range(2):
+        outlive.start(print, store=tmp_path / "store").wait(SECONDS)
+        assert count(tmp_path / "store") == 1
+        shutil.rmtree(tmp_path / "store")
 
 
 def count(place) -> int:
