@@ -5,19 +5,16 @@ import contextlib
 import functools
 import logging
 import shutil
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator
 from typing import NoReturn
 
 import pytest
 
 import outlive
 from outlive.entries import End, State
-from outlive.errors import RunError
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from tests.helpers import eventually
 
@@ -342,145 +339,6 @@ def test_work_in_a_thread_is_asked_to_end(store):
     asked.set()
     assert run.wait(SECONDS) is State.SUCCEEDED
     assert not outlive.cancelled()
-
-
-def test_the_code_right_here_can_be_a_run(store, capsys):
-    """Within another one it is a run of its own, and the outer one goes on."""
-    with outlive.capture(title="outer", store=store) as outer:
-        assert outlive.current_run() is outer
-        print("one")
-        with outlive.capture(title="inner", store=store) as inner:
-            print("two")
-        assert inner.state is State.SUCCEEDED
-        print("three")
-    print("outside")
-    assert outlive.current_run() is None
-    assert ended(outer) == (State.SUCCEEDED, "one\nthree\n")
-    assert ended(inner) == (State.SUCCEEDED, "two\n")
-    assert capsys.readouterr().out == "outside\n"
-
-
-@pytest.mark.parametrize(
-    ("error", "state", "text"),
-    [
-        (ValueError("x"), State.FAILED, "ValueError: x\n"),
-        (KeyboardInterrupt(), State.CANCELLED, ""),
-        (SystemExit(2), State.FAILED, ""),
-        (asyncio.CancelledError(), State.CANCELLED, ""),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_is_raised_here_is_recorded_and_goes_on(store, error, state, text):
-    """The run has ended with it; whoever is outside gets it."""
-    with pytest.raises(type(error)) as caught, outlive.capture(store=store) as run:
-        raise error
-    assert caught.value is error
-    assert run.state is state
-    assert run.text().endswith(text)
-
-
-def test_captures_in_tasks_do_not_mix(store):
-    """Each task's code is its own run's."""
-
-    async def work(number: int) -> str:
-        with outlive.capture(store=store) as run:
-            for _ in range(5):
-                print(number)
-                await asyncio.sleep(0)
-        return run.text()
-
-    async def main() -> list[str]:
-        return await asyncio.gather(*(work(number) for number in range(10)))
-
-    assert asyncio.run(main()) == [f"{number}\n" * 5 for number in range(10)]
-
-
-def test_a_run_started_within_a_run_is_its_own(store):
-    """Its output is not that of the run whose work started it."""
-
-    def inner() -> None:
-        print("inner")
-
-    with outlive.capture(store=store) as outer:
-        run = outlive.start(inner, store=store)
-        assert ended(run) == (State.SUCCEEDED, "inner\n")
-        print("outer")
-    assert outer.text() == "outer\n"
-
-
-def test_the_handle_binds(store):
-    """What is bound belongs to the run wherever it is called; elsewhere it is refused."""
-    with outlive.capture(store=store) as run:
-        bound = run.bind(print)
-        thread = threading.Thread(target=functools.partial(bound, "bound"))
-    assert isinstance(thread, threading.Thread)
-    with pytest.raises(RunError):
-        outlive.Run(store, run.id).bind(print)
-
-
-def test_of_a_key_one_run_lives(store):
-    """Who starts it again gets the living run, and the function is not called; later it is."""
-    calls: list[int] = []
-    go = threading.Event()
-
-    def job(number: int) -> None:
-        calls.append(number)
-        print("begun")
-        go.wait(SECONDS)
-
-    run = outlive.start(job, 0, key="import", store=store)
-    assert run.record.key == "import"
-    others = in_threads(lambda number: outlive.start(job, number, key="import", store=store))
-    assert all(other is run for other in others)
-    other = outlive.start(print, key="export", store=store)
-    assert other is not run
-    go.set()
-    assert run.wait(SECONDS) is State.SUCCEEDED
-    again = outlive.start(job, 9, key="import", store=store)
-    assert again is not run
-    assert again.wait(SECONDS) is State.SUCCEEDED
-    assert calls == [0, 9]
-
-
-def in_threads(start: Callable[[int], outlive.Run]) -> list[outlive.Run]:
-    """Call a function in eight threads at once."""
-    barrier = threading.Barrier(8)
-
-    def act(number: int) -> outlive.Run:
-        barrier.wait()
-        return start(number)
-
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(act, range(8)))
-
-
-def test_of_a_key_one_run_lives_in_all_processes(tmp_path):
-    """Many processes start it at once: one does it, all have it, with its text and its end."""
-    programs = [
-        subprocess.Popen(
-            [sys.executable, "-c", CLAIMING, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(10)
-    ]
-    ids = {program.stdout.readline().strip() for program in programs if program.stdout}
-    run = outlive.Run(DirectoryStore(tmp_path), ids.pop())
-    assert not ids
-    run.cancel()
-    answers = {program.communicate(timeout=60)[0] for program in programs}
-    assert answers == {f"cancelled done by {run.record.process['pid']}\n\n"}
-    assert DirectoryStore(tmp_path).ids() == [run.id]
-
-
-CLAIMING = """
-import os, sys, time, outlive
-def job():
-    print("done by", os.getpid())
-    while not outlive.cancelled():
-        time.sleep(0.01)
-run = outlive.start(job, key="import", store=sys.argv[1])
-print(run.id, flush=True)
-print(run.wait(60), run.text())
-"""
 
 
 def test_where_runs_are_kept(tmp_path, monkeypatch):
