@@ -1,7 +1,10 @@
 """The supervisor moves output into the journal, and ends what it supervises."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -342,3 +345,39 @@ def test_the_end_of_a_flood_is_not_held_back(size):
     finally:
         os.close(reading)
         os.close(writing)
+
+
+#: Starts a command as root, and then is nobody, who may not signal it.
+POWERLESS = """
+import os, sys
+from outlive.entries import Kind
+from outlive.journals.base import Reader
+from outlive.runs import create_run
+from outlive.sources.command import CommandSource
+from outlive.stores import MemoryStore
+from outlive.supervisors import Limits, NoConsole, Supervisor, Wakes, endings
+
+endings.GRACE_SECONDS = 0.2
+endings._VANISH_SECONDS = 0.2
+run = create_run(MemoryStore(), title="test")
+with Wakes() as wakes:
+    source = CommandSource(["sh", "-c", "sleep 2 & echo on"], terminal=None, adopts=True)
+    os.setuid(65534)
+    run.journal.request_cancel()
+    end = Supervisor(run, source, NoConsole(), wakes).supervise()
+print(end.state, end.error)
+for entry in Reader(run.journal).read():
+    if entry.kind is Kind.LOG:
+        print(entry.text.decode(), end="")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start what it may not signal then")
+def test_who_may_not_be_signalled_is_named():
+    """The end does not wait for ever, and tells who is still there."""
+    result = subprocess.run(
+        [sys.executable, "-c", POWERLESS], capture_output=True, text=True, check=True, timeout=60
+    )
+    told = result.stdout.splitlines()
+    assert re.fullmatch(r"cancelled still there: sleep \d+ \(not permitted\)", told[0])
+    assert told[-1] == f"outlive: {told[0].removeprefix('cancelled ')}"

@@ -130,6 +130,8 @@ def test_silence_is_a_limit(outlive):
     assert (result.returncode, record["state"], record["exit_code"]) == (124, "failed", 124)
     assert record["error"] == "it was silent for longer than its limit of 1 s"
     assert result.stdout == b"1\n2\n3\nhalf"
+    said = result.stderr.decode().splitlines()
+    assert said[1] == "outlive: it was silent for longer than its limit of 1 s"
     text = outlive.text(kinds=(Kind.OUT, Kind.LOG)).decode().splitlines()
     assert text[:4] == ["1", "2", "3", "half"]
     assert text[4].startswith("outlive: it was silent for longer than its limit of 1 s: SIGTERM")

@@ -76,19 +76,25 @@ def show_live(
             server.start()
         if isinstance(source, End):
             end = source
-            say(f"outlive: {source.error}")
         else:
-            if detachment is not None:
-                say(f"outlive: running · outlive follow {_short_id(store, run)}")
-                detachment.release()
+            _let_go(detachment, store, run)
             with console:
                 end = Supervisor(run, source, console, wakes, limits=limits).supervise()
+        if end.error:
+            say(f"outlive: {end.error}")
         summary = _end(store, run, end)
         if server is not None:
             _linger(arguments.linger, wakes)
             server.stop(wakes.enough)
     say(summary)
     return exit_code(end)
+
+
+def _let_go(detachment: Detachment | None, store: Store, run: OwnRun) -> None:
+    """Leave the terminal, where that was asked for."""
+    if detachment is not None:
+        say(f"outlive: running · outlive follow {_short_id(store, run)}")
+        detachment.release()
 
 
 def _end(store: Store, run: OwnRun, end: End) -> str:

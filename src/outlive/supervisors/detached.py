@@ -91,6 +91,10 @@ def _begin(order: Order, run: OwnRun) -> CommandSource | End:
         )
     except (OSError, ValueError) as error:
         return explain_failure(order.argv[0], error)
+    finally:
+        if order.stdin is not None:
+            # A large file would stay for as long as the command runs.
+            os.close(order.stdin)
 
 
 def _answer(*, run: str | None = None, error: str | None = None) -> None:
