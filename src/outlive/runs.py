@@ -61,7 +61,10 @@ class Run:
         return self._store.journal(self.id)
 
     def wait(self, timeout: float | None = None) -> State:
-        """Wait, at most `timeout` seconds, until the run has ended; returns how it fares then."""
+        """Wait, at most `timeout` seconds, until the run has ended; returns how it fares then.
+
+        It blocks: on a loop, `await asyncio.to_thread(run.wait)`.
+        """
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         news = threading.Event()
         stop = self.journal.watch_life(news.set)

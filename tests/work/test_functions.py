@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import shutil
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import NoReturn
 
@@ -140,6 +142,28 @@ def test_a_run_that_cannot_begin_has_failed(store, monkeypatch):
         outlive.start(fail, store=store)
     [record] = store.records()
     assert record.end == End(State.FAILED, error="RuntimeError: can't start new thread")
+
+
+def test_what_work_held_is_let_go(store):
+    """What a failure's frames hold is gone with its run, without a collector of garbage."""
+
+    class Large:
+        pass
+
+    kept: list[weakref.ref[Large]] = []
+
+    def hold() -> NoReturn:
+        large = Large()
+        kept.append(weakref.ref(large))
+        fail()
+
+    gc.disable()
+    try:
+        run = outlive.start(hold, store=store)
+        assert run.wait(SECONDS) is State.FAILED
+        eventually(lambda: kept[0]() is None)
+    finally:
+        gc.enable()
 
 
 def test_an_error_that_cannot_be_shown_is_told_of(store):

@@ -61,7 +61,8 @@ def _follow_exit() -> None:
 
 def _wait_for_work() -> None:
     """Wait for all work at the interpreter's end; ask it to end where that end is a Ctrl-C."""
-    was_asked = getattr(sys, "last_type", None) is KeyboardInterrupt
+    # At a prompt, that was some Ctrl-C before.
+    was_asked = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
     if was_asked:
         _ask_to_end()
     while _is_waiting(was_asked=was_asked):

@@ -124,13 +124,16 @@ def _name_of(function: Callable[..., object]) -> str:
 
 
 def _work_in_thread(run: OwnRun, options: Options, work: Callable[[], object]) -> None:
-    failure: BaseException | None = None
+    _end(run, _attempt(run, options, work))
+
+
+def _attempt(run: OwnRun, options: Options, work: Callable[[], object]) -> BaseException | None:
+    """Do the work; returns what it raised. No variable keeps that, with all that its frames hold."""
     try:
         with capturing(run, options):
-            failure = consume(run, work())
+            return consume(run, work())
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the work ended
-        failure = error
-    _end(run, failure)
+        return error
 
 
 def _end(run: OwnRun, failure: BaseException | None) -> None:
