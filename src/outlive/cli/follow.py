@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import threading
+from base64 import b64decode
 
-from ..entries import BEGINNING, End, Kind
+from ..entries import BEGINNING, End, Gap, Kind, State
+from ..formats.base import render_gap
 from ..formats.text import TextFormat
 from ..journals.base import Reader
-from .arguments import add_run_name, add_store, exit_code, find_run
+from .arguments import add_store, exit_code, find_run
+from .remotes import RemoteRun, is_url
 
 __all__ = ["act", "add_arguments"]
 
@@ -21,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `outlive follow`."""
     add_store(parser)
     parser.add_argument("--tail", metavar="N", type=_parse_count, help="only the last N lines")
-    add_run_name(parser)
+    parser.add_argument(
+        "run", metavar="RUN|URL", help="an id, the beginning of one, last, or the URL of a page"
+    )
 
 
 def _parse_count(text: str) -> int:
@@ -32,6 +37,8 @@ def _parse_count(text: str) -> int:
 
 def act(arguments: argparse.Namespace) -> int:
     """Print the run; returns its exit code."""
+    if is_url(arguments.run):
+        return _follow_remote(RemoteRun(arguments.run, arguments.tail))
     store, run = find_run(arguments)
     journal = store.journal(run)
     journal.settle()
@@ -48,6 +55,23 @@ def act(arguments: argparse.Namespace) -> int:
                 return exit_code(End.of(entry))
         if not entries and not news.wait(_SETTLE_SECONDS):
             journal.settle()
+
+
+def _follow_remote(run: RemoteRun) -> int:
+    is_open = False
+    for entry in run.entries():
+        if entry["kind"] == "end":
+            end = End(State(entry["state"]), entry["exit_code"], entry["signal"], entry["error"])
+            return exit_code(end)
+        if entry["kind"] == "gap":
+            gap = Gap(entry["entries"], entry["bytes"], entry["lines"], entry["reason"])
+            text = b"\n" * is_open + render_gap(gap).encode() + b"\n"
+        else:
+            # Which neither has that is no text.
+            text = entry["text"].encode() if "text" in entry else b64decode(entry.get("bytes", ""))
+        _print(text)
+        is_open = not text.endswith(b"\n") if text else is_open
+    raise AssertionError("its entries end with the end")
 
 
 def _print(data: bytes) -> None:
