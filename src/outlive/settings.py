@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,18 @@ from typing import NamedTuple
 from .errors import ConfigError
 from .stores import Store, is_store, open_store
 
-__all__ = ["HOST", "PORT", "SERVE_PORT", "STORE", "Option", "application_store", "default_store"]
+__all__ = [
+    "HOST",
+    "PORT",
+    "QUOTA",
+    "SERVE_PORT",
+    "STORE",
+    "Option",
+    "application_store",
+    "default_store",
+    "parse_size",
+    "store_quota",
+]
 
 
 class Option(NamedTuple):
@@ -24,6 +36,28 @@ class Option(NamedTuple):
     def value(self) -> str:
         """Get what the environment says, or else the default."""
         return os.environ.get(self.variable) or self.default
+
+
+def parse_size(text: str) -> int:
+    """Read a number of bytes: 500MB, 2GiB, 4096; raises ConfigError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(f"give a size as in 500MB or 2GiB, not {text[:40]!r}")
+    number, unit, binary = match.groups()
+    power = " kmgt".index((unit or " ").lower())
+    return int(float(number) * (1024 if binary else 1000) ** power)
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
+
+
+def store_quota() -> int | None:
+    """Get the bytes that the ended runs of a store may take, where that is limited."""
+    text = QUOTA.value()
+    try:
+        return parse_size(text) if text else None
+    except ConfigError as error:
+        raise ConfigError(f"{QUOTA.variable}: {error}") from None
 
 
 def default_store() -> str:
@@ -53,7 +87,7 @@ def application_store(place: Store | str | os.PathLike[str] | None) -> Store:
     with _stores_lock:
         # One whose directory was taken away meanwhile cannot be written.
         if name not in _stores or not is_store(url):
-            _stores[name] = open_store(url)
+            _stores[name] = open_store(url, quota=store_quota())
         return _stores[name]
 
 
@@ -62,6 +96,7 @@ _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
 
 STORE = Option("store", "OUTLIVE_STORE", "", "where runs are kept: a directory")
+QUOTA = Option("quota", "OUTLIVE_QUOTA", "", "how much the ended runs of a store may take: 10GB")
 HOST = Option("host", "OUTLIVE_HOST", "127.0.0.1", "the address to listen on")
 PORT = Option("port", "OUTLIVE_PORT", "0", "the port to listen on; 0 for any free one")
 SERVE_PORT = PORT._replace(default="8765")

@@ -118,9 +118,7 @@ def test_a_cut_line_is_told_as_soon_as_it_ends():
     writer = MemoryWriter(journal)
     for text in (b"a", b"b", b"c\n"):
         writer.append(Kind.OUT, text)
-    # Of three entries, two fit into three quarters of it.
-    journal._kept_size = 3 * ENTRY_COST - 100
-    journal._drop_oldest()
+    journal.remove_oldest(2 * ENTRY_COST + 100)
     gaps = [Gap.of(entry) for entry in read_all(journal)]
     assert gaps == [Gap(1, 2, 1, "removed"), Gap(0, 2, 0, "its line is cut")]
 

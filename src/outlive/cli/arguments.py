@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable
 from itertools import pairwise
 
+from .. import settings
 from ..entries import End, RunRecord, State
 from ..errors import ConfigError
 from ..settings import HOST, STORE, Option, default_store
@@ -17,6 +18,7 @@ from ..stores import Store, is_store, open_store
 from .console import say
 
 __all__ = [
+    "add_label",
     "add_labels",
     "add_linger",
     "add_run_name",
@@ -26,6 +28,8 @@ __all__ = [
     "existing_store_of",
     "exit_code",
     "find_run",
+    "parse_age",
+    "parse_count",
     "parse_port",
     "parse_seconds",
     "parse_size",
@@ -48,7 +52,7 @@ def add_store(parser: argparse.ArgumentParser) -> None:
 
 def store_of(arguments: argparse.Namespace) -> Store:
     """Open the store that was asked for; where there is none, make it."""
-    return open_store(_store_name(arguments))
+    return open_store(_store_name(arguments), quota=settings.store_quota())
 
 
 def existing_store_of(arguments: argparse.Namespace) -> Store:
@@ -102,13 +106,13 @@ def add_linger(parser: argparse.ArgumentParser) -> None:
 def add_labels(parser: argparse.ArgumentParser, title: str) -> None:
     """Add `--title`, by default what `title` says, and `--label`."""
     parser.add_argument("--title", help=f"what the run is called (default: {title})")
+    add_label(parser, "mark the run; may be given several times")
+
+
+def add_label(parser: argparse.ArgumentParser, help: str) -> None:  # noqa: A002 - as argparse calls it
+    """Add `--label`, which may be given several times."""
     parser.add_argument(
-        "--label",
-        metavar="KEY=VALUE",
-        type=_parse_label,
-        action="append",
-        default=[],
-        help="mark the run; may be given several times",
+        "--label", metavar="KEY=VALUE", type=_parse_label, action="append", default=[], help=help
     )
 
 
@@ -130,17 +134,31 @@ def parse_seconds(text: str) -> float:
     return seconds
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
-
-
 def parse_size(text: str) -> int:
     """Read a number of bytes: 500MB, 2GiB, 4096."""
-    match = _SIZE.fullmatch(text.strip())
+    try:
+        return settings.parse_size(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_AGE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])", re.IGNORECASE)
+
+
+def parse_age(text: str) -> int:
+    """Read a duration as nanoseconds: 7d, 12h, 1.5h, 30m, 45s, 2w."""
+    match = _AGE.fullmatch(text.strip())
     if match is None:
-        raise argparse.ArgumentTypeError(f"give a size as in 500MB or 2GiB, not {text!r}")
-    number, unit, binary = match.groups()
-    power = " kmgt".index((unit or " ").lower())
-    return int(float(number) * (1024 if binary else 1000) ** power)
+        raise argparse.ArgumentTypeError(f"give a duration as in 7d, 12h or 30m, not {text!r}")
+    return int(float(match[1]) * _UNITS[match[2].lower()] * 1e9)
+
+
+def parse_count(text: str) -> int:
+    """Read a number of runs."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"give a number, not {text!r}")
+    return int(text)
 
 
 def add_run_name(parser: argparse.ArgumentParser) -> None:

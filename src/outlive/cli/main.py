@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..errors import ConfigError, OutliveError
-from . import cancel, follow, list_runs, overview, pipe, run, serve, show
+from . import cancel, follow, list_runs, overview, pipe, prune, run, serve, show
 from .console import say
 
 __all__ = ["main"]
@@ -24,6 +24,7 @@ _SUBCOMMANDS = {
     "show": show,
     "follow": follow,
     "cancel": cancel,
+    "prune": prune,
 }
 
 

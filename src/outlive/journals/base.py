@@ -111,6 +111,14 @@ class Journal(ABC):
         """Find the last entry whose key, growing along the journal, is at most `limit`."""
 
     @abstractmethod
+    def size(self) -> int:
+        """Count the bytes that it takes."""
+
+    @abstractmethod
+    def remove_oldest(self, kept_size: int) -> None:
+        """Remove the oldest entries until about `kept_size` bytes are left; readers see a gap."""
+
+    @abstractmethod
     def request_cancel(self) -> None:
         """Ask the run's writer to end it."""
 

@@ -92,12 +92,20 @@ class MemoryJournal(Journal):
             self._end = entry if kind is Kind.END else None
             self._size += len(payload) + ENTRY_COST
             if self._size > self._kept_size:
-                self._drop_oldest()
+                # A quarter at once, so that a full journal does not shift its list at every append.
+                self._drop_oldest(self._kept_size * 3 // 4)
 
-    def _drop_oldest(self) -> None:
-        # A quarter at once, so that a full journal does not shift its list at every append.
+    def size(self) -> int:
+        return self._size
+
+    def remove_oldest(self, kept_size: int) -> None:
+        with self._lock:
+            self._drop_oldest(kept_size)
+        self.notify()
+
+    def _drop_oldest(self, kept_size: int) -> None:
         dropped = 0
-        while self._size > self._kept_size * 3 // 4 and dropped < len(self._entries) - 1:
+        while self._size > kept_size and dropped < len(self._entries) - 1:
             self._size -= len(self._entries[dropped].payload) + ENTRY_COST
             dropped += 1
         del self._entries[:dropped]

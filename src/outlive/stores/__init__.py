@@ -8,8 +8,17 @@ from ..errors import ConfigError
 from .base import Store
 from .directory import DirectoryStore
 from .memory import MemoryStore
+from .retention import Bounds, Pruned
 
-__all__ = ["DirectoryStore", "MemoryStore", "Store", "is_store", "open_store"]
+__all__ = [
+    "Bounds",
+    "DirectoryStore",
+    "MemoryStore",
+    "Pruned",
+    "Store",
+    "is_store",
+    "open_store",
+]
 
 
 def is_store(url: str) -> bool:
@@ -17,9 +26,14 @@ def is_store(url: str) -> bool:
     return url == "memory:" or _directory(url).exists()
 
 
-def open_store(url: str) -> Store:
-    """Open the store that a URL or a directory names, and make it where there is none."""
-    return MemoryStore() if url == "memory:" else DirectoryStore(_directory(url))
+def open_store(url: str, *, quota: int | None = None) -> Store:
+    """Open the store that a URL or a directory names, and make it where there is none.
+
+    With a `quota`, in bytes, the oldest ended runs go where all of them take more.
+    """
+    store = MemoryStore() if url == "memory:" else DirectoryStore(_directory(url))
+    store.quota = quota
+    return store
 
 
 def _directory(url: str) -> Path:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import threading
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from ..entries import Kind, RunRecord
 from ..errors import OutliveError, RunNotFound
 from ..journals.base import Journal, JournalWriter
 from .announcing import StageAnnouncer
+from .records import Row
+from .retention import Bounds, Pruned
 
 __all__ = ["Claim", "Store"]
 
@@ -37,6 +40,8 @@ class Store(ABC):
     """Where runs and their journals live. `id` names it for as long as it exists."""
 
     id: str
+    #: Bytes that the journals of ended runs may take; None: no limit.
+    quota: int | None = None
 
     def __init__(self) -> None:
         self._begin()
@@ -60,6 +65,22 @@ class Store(ABC):
     @abstractmethod
     def _open(self, run: str) -> Journal:
         """Open a journal; raises RunNotFound."""
+
+    @abstractmethod
+    def _ended_rows(self) -> list[Row]:
+        """Get the rows of all ended runs, the oldest run first."""
+
+    @abstractmethod
+    def _ended_size(self) -> int:
+        """Get the bytes of all ended runs, quickly."""
+
+    @abstractmethod
+    def _remove(self, rows: list[Row]) -> list[Row]:
+        """Remove ended runs; returns those that nobody else removed before."""
+
+    @abstractmethod
+    def _resized(self, row: Row) -> None:
+        """Take notice that the journal of an ended run has another size."""
 
     @abstractmethod
     def activity(self) -> Journal:
@@ -93,6 +114,7 @@ class Store(ABC):
             self._journals[record.id] = journal
         self._listen(journal)
         self._announce_state(record)
+        self._keep_quota()
         return writer
 
     def claim(self, record: RunRecord) -> JournalWriter | RunRecord:
@@ -117,6 +139,12 @@ class Store(ABC):
             if journal.end() is None:
                 return RunRecord.of(journal.start())
         return None
+
+    def _forget(self, runs: list[str]) -> None:
+        with self._journals_lock:
+            for run in runs:
+                self._ended.pop(run, None)
+                self._journals.pop(run, None)
 
     def journal(self, run: str) -> Journal:
         """Get the journal of a run: one object per run and process, which its readers share."""
@@ -152,6 +180,31 @@ class Store(ABC):
     def _finish(self, record: RunRecord) -> None:
         """Take notice that a run has ended; one process does, that which recorded it."""
         self._announce_state(record)
+        self._keep_quota()
+
+    def _keep_quota(self) -> None:
+        if self.quota is not None and self._ended_size() > self.quota:
+            # What cannot be removed now is tried again with the next run.
+            with contextlib.suppress(OutliveError, OSError):
+                self.prune(Bounds(max_size=self.quota))
+
+    def prune(self, bounds: Bounds, *, dry_run: bool = False) -> Pruned:
+        """Remove ended runs, the oldest first, whatever of them is out of bounds.
+
+        With `dry_run`, only tell what would go.
+        """
+        rows, cut = bounds.choose(self._ended_rows(), time.time_ns())
+        if not dry_run:
+            rows = self._remove(rows)
+            self._forget([row.run for row in rows])
+        runs, size = len(rows), sum(row.bytes for row in rows)
+        if cut is None or bounds.max_size is None or dry_run:
+            return Pruned(runs, size, cut.bytes - (bounds.max_size or 0) if cut else 0)
+        journal = self.journal(cut.run)
+        journal.remove_oldest(bounds.max_size)
+        left = journal.size()
+        self._resized(cut._replace(bytes=left))
+        return Pruned(runs, size, cut.bytes - left)
 
     def _announce_state(self, record: RunRecord) -> None:
         self.announce(Kind.EVENT, json.dumps({"name": "run", "data": record.as_json()}).encode())

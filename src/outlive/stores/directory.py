@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,8 +106,36 @@ class DirectoryStore(Store):
         return DiskJournal(self._runs / run)
 
     def _finish(self, record: RunRecord) -> None:
-        super()._finish(record)
+        # In this order: it counts among those that the quota is about.
         self._database.add([self._row(record)])
+        super()._finish(record)
+
+    def _ended_rows(self) -> list[Row]:
+        others, found = self._list(None, "")
+        rows = {row.place: row for row in found}
+        rows |= {each.place: self._row(each) for each in others if each.ended_at is not None}
+        return [rows[place] for place in sorted(rows)]
+
+    def _ended_size(self) -> int:
+        return self._database.size()
+
+    def _remove(self, rows: list[Row]) -> list[Row]:
+        removed = self.path / "removed"
+        _make_folder(removed)
+        gone = []
+        for row in rows:
+            # At once for whoever looks; of two who do it, one succeeds.
+            with contextlib.suppress(FileNotFoundError):
+                (self._runs / row.run).rename(removed / f"{row.run}-{secrets.token_hex(4)}")
+                gone.append(row)
+        self._database.remove([row.place for row in rows])
+        # Also what a process that was killed had left to do.
+        for path in removed.iterdir():
+            shutil.rmtree(path, ignore_errors=True)
+        return gone
+
+    def _resized(self, row: Row) -> None:
+        self._database.add([row])
 
     def _row(self, record: RunRecord) -> Row:
         return Row.of(record, self._open(record.id).size())

@@ -12,6 +12,7 @@ from ..errors import RunNotFound
 from ..journals.base import Journal, JournalWriter
 from ..journals.memory import MemoryJournal, MemoryWriter
 from .base import Claim, Store
+from .records import Row
 
 __all__ = ["MemoryStore"]
 
@@ -54,6 +55,19 @@ class MemoryStore(Store):
             return self._kept[run]
         except KeyError:
             raise RunNotFound(run) from None
+
+    def _ended_rows(self) -> list[Row]:
+        records = [record for record in reversed(self.records()) if record.ended_at is not None]
+        return [Row.of(record, self._kept[record.id].size()) for record in records]
+
+    def _ended_size(self) -> int:
+        return sum(row.bytes for row in self._ended_rows())
+
+    def _remove(self, rows: list[Row]) -> list[Row]:
+        return [row for row in rows if self._kept.pop(row.run, None) is not None]
+
+    def _resized(self, row: Row) -> None:
+        """Do nothing: sizes are not kept."""
 
     def activity(self) -> Journal:
         return self._activity

@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS runs (
     bytes INTEGER NOT NULL,   -- of its journal
     record TEXT NOT NULL      -- as programs see it
 )"""
+#: So that all sizes are added up without a look at the rest of the rows.
+_INDEX = "CREATE INDEX IF NOT EXISTS sizes ON runs (bytes)"
 
 
 class Row(NamedTuple):
@@ -109,10 +111,6 @@ class RecordDatabase:
         query = f"SELECT * FROM runs {where} ORDER BY place DESC LIMIT ?"  # noqa: S608 - of constants
         return [Row(*row) for row in self._select(query, before, count)]
 
-    def oldest(self) -> list[Row]:
-        """Get all rows, the oldest run first."""
-        return [Row(*row) for row in self._select("SELECT * FROM runs ORDER BY place")]
-
     def size(self) -> int:
         """Get the bytes of all runs that have a row."""
         ((size,),) = self._select("SELECT sum(bytes) FROM runs") or [(0,)]
@@ -156,6 +154,7 @@ class RecordDatabase:
             if version not in (0, VERSION):
                 raise sqlite3.DatabaseError("another version")
             connection.execute(_TABLE)
+            connection.execute(_INDEX)
             if not version:
                 connection.execute(f"PRAGMA user_version = {VERSION}")
         return self._connection

@@ -12,6 +12,7 @@ from ..channels import Channel
 from ..entries import End, RunRecord
 from ..errors import OutliveError
 from ..runs import OwnRun, claim_run
+from ..settings import store_quota
 from ..sources.command import CommandSource, explain_failure
 from ..stores import open_store
 from .consoles import NoConsole
@@ -50,7 +51,7 @@ def _reset_signals() -> None:
 def _supervise(order: Order) -> None:
     with Wakes() as wakes:
         run = claim_run(
-            open_store(order.store),
+            open_store(order.store, quota=store_quota()),
             key=order.key,
             title=order.title,
             labels=order.labels,

@@ -213,20 +213,21 @@ class DiskJournal(Journal):
         return None
 
     def _read_at(self, entry: Entry) -> Entry | None:
-        """Read the payload of an entry whose header was found; None where it is damaged."""
+        """Read the payload of an entry whose header was found; None where it is damaged or gone."""
         segments = self._segments
         segment = segments[_place_of(segments, entry.offset)]
-        entries, _, _ = segment.read(entry.offset - segment.base, 0)
-        return entries[0] if entries else None
+        with contextlib.suppress(FileNotFoundError):
+            entries, _, _ = segment.read(entry.offset - segment.base, 0)
+            return entries[0] if entries else None
+        return None
 
     def size(self) -> int:
-        """Count the bytes of its segments."""
         with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as files:
             return sum(file.stat().st_size for file in files if file.name.endswith(".journal"))
         return 0
 
     def remove_oldest(self, kept_size: int) -> None:
-        """Unlink the oldest segments, whole ones, until `kept_size` bytes or one are left."""
+        # Whole segments, and never the last one.
         self._refresh()
         segments = self._segments
         size = sum(segment.size for segment in segments)
