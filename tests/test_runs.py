@@ -141,6 +141,26 @@ def test_a_run_of_this_process_is_one_object(store):
     run.end(DONE)
 
 
+def test_a_forked_child_has_a_handle(tmp_path):
+    """It waits for its parent's run as anybody does, and reads it."""
+    run = create_run(DirectoryStore(tmp_path), title="")
+    run.write(Kind.OUT, b"x\n")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, f"{run.wait(0.01)}\n".encode())
+            os.write(writing, f"{run.wait(30)} {run.text()}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answers:
+        assert answers.readline() == "running\n"
+        run.end(DONE)
+        assert answers.readline() == "succeeded x\n"
+    os.waitpid(child, 0)
+
+
 def test_two_threads_that_write_first_start_one_syncer(store, monkeypatch):
     """However they meet."""
     run = create_run(store, title="")

@@ -104,7 +104,7 @@ class Run:
 
 
 class OwnRun(Run):
-    """A run that this process writes."""
+    """A run that this process writes; in a forked child of it, a handle like any other."""
 
     def __init__(self, store: Store, record: RunRecord, writer: JournalWriter) -> None:
         super().__init__(store, record.id)
@@ -114,6 +114,7 @@ class OwnRun(Run):
         self.was_told = False
         self._record = record
         self._writer = writer
+        self._pid = os.getpid()
         self._ending = threading.Event()
         self._ended = threading.Event()
         self._cancelled = threading.Event()
@@ -126,11 +127,14 @@ class OwnRun(Run):
 
     @property
     def record(self) -> RunRecord:
-        return self._record
+        return self._record if self._is_here() else super().record
 
     @property
     def journal(self) -> Journal:
-        return self._writer.journal
+        return self._writer.journal if self._is_here() else super().journal
+
+    def _is_here(self) -> bool:
+        return os.getpid() == self._pid
 
     @property
     def cancelled(self) -> bool:
@@ -179,6 +183,8 @@ class OwnRun(Run):
         return bound
 
     def wait(self, timeout: float | None = None) -> State:
+        if not self._is_here():
+            return super().wait(timeout)
         self._ended.wait(timeout)
         return self.state
 

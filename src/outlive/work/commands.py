@@ -48,7 +48,8 @@ def command(
         raise ConfigError(f"give a command as a list of arguments, not as a string: {argv!r}")
     words = [os.fspath(word) for word in argv]
     run = current_run()
-    if run is None or run.state is not State.RUNNING:
+    # Work that was left over by its run, or forked, is outside of it.
+    if run is None or run.buffer is None or run.buffer.closed:
         return _call(words, cwd=cwd, env=env, timeout=timeout)
     source = CommandSource(
         words,

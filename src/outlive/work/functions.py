@@ -52,6 +52,10 @@ def start(
     with that exit code. Who asks it to end is heard by `async` work as by any task, by a generator
     between two items, by all others with `cancelled()`.
 
+    The interpreter's end waits for it, as for any thread: Ctrl-C asks it to end, and a second one
+    leaves it behind, lost with all that it wrote until then. A task ends with its loop, cancelled.
+    What must outlive this process needs `isolation`, or `start_command`.
+
     Args:
         function: What to do; what it returns otherwise is not kept.
         args: What to call it with.
