@@ -164,7 +164,7 @@ def test_a_quota_that_is_not_reached_changes_nothing(outlive):
 
 def test_adopted_orphans_leave_no_zombies(outlive):
     """Daemons that end while the command runs on are reaped, and change nothing of its end."""
-    script = "for i in 1 2 3 4 5; do setsid sh -c 'sleep 0.01 & exit 9'; done; echo on; sleep 0.5; exit 7"
+    script = "for i in 1 2 3 4 5; do setsid sh -c 'sleep 0.01 & exit 9'; done; sleep 0.3; echo on; sleep 1; exit 7"
     process = outlive.start("run", "--", "sh", "-c", script)
     process.stdout.readline()
 

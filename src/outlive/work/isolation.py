@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 import json
 import logging
@@ -71,6 +70,7 @@ def start_isolated(
             argv=[
                 interpreter(),
                 *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
+                # Also C libraries keep nothing back then.
                 "-u", "-c", _PROGRAM, str(Path(__file__).parents[2]),
             ],
             is_isolated=True,
@@ -149,7 +149,6 @@ def _enter(fd: int) -> tuple[IsolatedRun, Callable[[], Work]]:
     errors: Any = _Errors(channel)
     sys.stdout = io.TextIOWrapper(prints, "utf-8", "surrogateescape", write_through=True)
     sys.stderr = io.TextIOWrapper(errors, "utf-8", "backslashreplace", write_through=True)
-    _write_lines_of_c()
     return run, lambda: _load(content)
 
 
@@ -170,17 +169,6 @@ def _load(content: io.BytesIO) -> Work:
     finally:
         del this._inheriting  # noqa: SLF001 - as before
     return work
-
-
-def _write_lines_of_c() -> None:
-    """Have what C libraries print leave line by line, as in front of a terminal."""
-    try:
-        libc = ctypes.CDLL(None)
-        stream = ctypes.c_void_p.in_dll(libc, "stdout")
-        libc.setvbuf(stream, None, 1, 0)  # _IOLBF
-    except (OSError, ValueError):
-        # Another C library calls it otherwise: then it leaves when its buffer is full.
-        return
 
 
 class IsolatedRun(OwnRun):
