@@ -361,7 +361,7 @@ endings.GRACE_SECONDS = 0.2
 endings._VANISH_SECONDS = 0.2
 run = create_run(MemoryStore(), title="test")
 with Wakes() as wakes:
-    source = CommandSource(["sh", "-c", "sleep 2 & echo on"], terminal=None, adopts=True)
+    source = CommandSource(["sleep", "5"], terminal=None, adopts=True)
     os.setuid(65534)
     run.journal.request_cancel()
     end = Supervisor(run, source, NoConsole(), wakes).supervise()

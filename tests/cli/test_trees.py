@@ -162,16 +162,14 @@ def test_a_quota_that_is_not_reached_changes_nothing(outlive):
     assert outlive.text(kinds=(Kind.LOG, Kind.GAP)) == b""
 
 
-def test_adopted_orphans_leave_no_zombies(outlive):
+def test_adopted_orphans_leave_no_zombies(outlive, tmp_path):
     """Daemons that end while the command runs on are reaped, and change nothing of its end."""
-    script = "for i in 1 2 3 4 5; do setsid sh -c 'sleep 0.01 & exit 9'; done; sleep 0.3; echo on; sleep 1; exit 7"
-    process = outlive.start("run", "--", "sh", "-c", script)
+    daemons = "for i in 1 2 3 4 5; do setsid sh -c 'sleep 0.01 & exit 9'; done"
+    script = f"{daemons}; sleep 0.3; echo on; while [ ! -e go ]; do sleep 0.02; done; exit 7"
+    process = outlive.start("run", "--cwd", str(tmp_path), "--", "sh", "-c", script)
     process.stdout.readline()
-
-    def has_no_zombie():
-        return "Z" not in "".join(state for _, state in children(process.pid))
-
-    eventually(has_no_zombie)
+    eventually(lambda: "Z" not in "".join(state for _, state in children(process.pid)))
+    (tmp_path / "go").touch()
     assert process.wait(60) == 7
 
 

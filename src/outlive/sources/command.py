@@ -181,16 +181,20 @@ class CommandSource(DescriptorSource):
     def close(self) -> None:
         for fd in list(self.outputs):
             self.close_output(fd)
+        self._close_over_fd()
         if self.channel is not None:
             self.channel.close()
         if self._adopts:
             platforms.disown_orphans()
 
-    def end(self) -> End:
-        code = self._process.wait()
+    def _close_over_fd(self) -> None:
         if self.over_fd is not None:
             os.close(self.over_fd)
             self.over_fd = None
+
+    def end(self) -> End:
+        code = self._process.wait()
+        self._close_over_fd()
         if self.channel is not None and self.channel.told is not None and code == 0:
             return self.channel.told
         if code < 0:

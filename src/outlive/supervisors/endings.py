@@ -53,13 +53,19 @@ class Ending:
         self.due = min(self.due, monotonic() + grace)
 
     def insist(self) -> None:
-        """Kill what is left after the grace."""
-        self.due = float("inf")
+        """Kill what is left after the grace; once more a moment later."""
         killed = self._source.send_signal(signal.SIGKILL)
-        if killed and self._gone_by == float("inf"):
+        if self._gone_by < float("inf"):
+            self.due = float("inf")
+            return
+        self.due = self._gone_by = monotonic() + _VANISH_SECONDS
+        if killed:
             waited = monotonic() - self._asked_at
             self._report(f"after {waited:.0f} s{_signalled(signal.SIGKILL, killed)}")
-        self._gone_by = min(self._gone_by, monotonic() + _VANISH_SECONDS)
+
+    def has_given_up(self) -> bool:
+        """Tell whether nothing more can be done: what is left cannot be killed."""
+        return monotonic() >= self._gone_by
 
     def go_on(self) -> None:
         """Once the source itself is over, ask those to end that it should have ended."""
@@ -69,7 +75,7 @@ class Ending:
 
     def awaits_rest(self) -> bool:
         """Tell whether something is left that may still go, once the source itself is over."""
-        if self.verdict is None or not self._source.is_alive() or monotonic() >= self._gone_by:
+        if self.verdict is None or self.has_given_up() or not self._source.is_alive():
             return False
         if self._gone_by < float("inf"):
             # Again: one may just have been forked.

@@ -79,9 +79,9 @@ class Supervisor:
                 self._deadlines[action] = self._heard_at + seconds
         stop_watching = self._run.on_cancel(self._wakes.cancel)
         try:
-            while not self._is_over():
+            while not (is_over := self._is_over()) and not self._ending.has_given_up():
                 self._turn()
-            end = self._source.end()
+            end = self._source.end() if is_over else End(State.FAILED)
             self._ending.go_on()
             while self._awaits_rest():
                 self._turn()
