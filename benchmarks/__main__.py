@@ -19,6 +19,7 @@ from .prints import measure_prints
 from .replays import measure_replay
 from .resumption import measure_resumption
 from .startup import measure_startup
+from .tracking import measure_tracking
 
 _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "pipe": measure_pipe,
@@ -28,6 +29,7 @@ _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "startup": measure_startup,
     "replay": measure_replay,
     "prints": measure_prints,
+    "tracking": measure_tracking,
     "listing": measure_listing,
 }
 

@@ -94,5 +94,6 @@ def _ask_to_end() -> None:
 
 
 def _say(message: str) -> None:
-    if sys.stderr is not None:
+    # There may be no standard error, or one that is closed; the wait goes on.
+    with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(f"outlive: {message}\n")
