@@ -94,7 +94,8 @@ def test_a_stage_is_a_bar_in_the_row(listed, page):
     expect(row.locator(".stage")).to_have_text("41% · orders")
     assert row.get_by_role("progressbar", name="tables").evaluate("bar => bar.value") == 0.41
     stage(writer, "orders", 4, 4, "tables", done=True)
-    stage(writer, "reading", 7, None)
+    stage(writer, "tables", 100, 100, done=True)
+    stage(writer, "reading", 7)
     expect(row.locator(".stage")).to_have_text("7 · reading")
     assert row.evaluate("row => row.offsetHeight") == height
     writer.close(SUCCEEDED)

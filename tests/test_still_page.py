@@ -132,3 +132,18 @@ def test_a_stage_is_a_bar_without_a_script(still):
         expect(still.locator(".bar:visible")).to_have_count(1)
         still.locator("#finished summary").click()
         expect(still.locator("#finished li")).to_contain_text("rows")
+
+
+def test_the_list_leads_to_runs_without_a_script(outlive, still):
+    """From the page proper to the list, and from there to a run and back."""
+    server = outlive.start("serve", "--port", "0")
+    outlive("run", "--title", "a <b>work</b>", "--label", "k=v", "--", "echo", "there")
+    still.goto(outlive.url_of(server))
+    still.get_by_role("link", name="a page without").click()
+    row = still.locator("tbody tr")
+    expect(row).to_contain_text("succeeded")
+    expect(row).to_contain_text("k: v")
+    row.get_by_role("link", name="a <b>work</b>").click()
+    expect(still.locator("pre#log")).to_contain_text("there")
+    still.get_by_role("link", name="Runs").click()
+    expect(still.locator("tbody tr")).to_have_count(1)

@@ -319,13 +319,6 @@ def test_a_stage_is_a_bar_while_it_goes_on_and_a_row_when_it_is_done():
     assert page.one("pre").text() == "✓ parse · 10 / 10 files · 0.0s\n"
 
 
-def test_output_stands_under_the_stage_that_it_belongs_to():
-    """Once; a stage without output, and one that only waits for its turn, head nothing."""
-    live = Live().stage("quick", done=True).stage("later", 0, 5).stage("last", 0, 5)
-    live.stage("import", 1, 2).stage("rows", parent="import").out(b"one\n").out(b"two\n")
-    assert live.end().one("pre").text() == "✓ quick · 0.0s\n▸ import\n▸ rows\none\ntwo\n"
-
-
 def test_a_stage_stands_under_its_parent():
     """As a bar, as a row, and in the table."""
     live = Live().stage("b", 1, 2, parent="a").stage("a", 1, 2).partial()

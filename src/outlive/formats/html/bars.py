@@ -5,22 +5,18 @@ from __future__ import annotations
 from .markup import clean, render_duration
 from .stages import Row, Stages
 
-__all__ = ["render_bar", "render_beginning", "render_done", "render_table"]
+__all__ = ["render_bar", "render_done", "render_table"]
 
 #: Characters of a name; a line shows fewer.
 NAME_SIZE = 300
-
-
-def render_beginning(row: Row) -> str:
-    """Write that a stage goes on from here."""
-    return _mark(row, f"▸ {_name(row)}")
 
 
 def render_done(row: Row) -> str:
     """Write that a stage is done, how far it came, and how long it took."""
     stage = row.stage
     words = filter(None, (clean(stage.figures), render_duration(stage.at - stage.began)))
-    return _mark(row, f'<span class="check">✓</span> {_name(row)} · {" · ".join(words)}')
+    html = f'<span class="check">✓</span> {_name(row)} · {" · ".join(words)}'
+    return f'<span class="mark stage depth{row.depth}">{html}\n</span>'
 
 
 def render_bar(row: Row, state: str = "") -> str:
@@ -56,10 +52,6 @@ def render_table(stages: Stages) -> str:
         + "\n".join(items)
         + "\n</ol></details>\n"
     )
-
-
-def _mark(row: Row, html: str) -> str:
-    return f'<span class="mark stage depth{row.depth}">{html}\n</span>'
 
 
 def _name(row: Row) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from ...entries import TEXT_KINDS, End, Entry, Gap, Kind, Position, RunRecord, State
 from ...terminal import Line, Terminal
 from ..base import Format, render_gap
-from .bars import render_bar, render_beginning, render_done, render_table
+from .bars import render_bar, render_done, render_table
 from .markup import clean, render_badge, render_duration, render_head, render_line, render_moment
 from .stages import Row, Stages
 
@@ -80,7 +80,6 @@ class HtmlFormat(Format):
         super().__init__(run)
         self._terminal = Terminal()
         self._stages = Stages()
-        self._is_stage_new = False
         self._started_at = 0
         self._block_lines = -1
         self._glimpse = ""
@@ -142,7 +141,7 @@ class HtmlFormat(Format):
             lines.pop()
             before, after = _around(tag)
             rows += [f"{before}{line}\n{after}" for line in lines]
-        return self._place([*self._beginnings(), *rows]) if rows else ""
+        return self._place(rows)
 
     def _gap(self, entry: Entry) -> str:
         before, gap = "", Gap.of(entry)
@@ -153,21 +152,10 @@ class HtmlFormat(Format):
 
     def _stage(self, entry: Entry) -> str:
         """Write a row where a stage is done; while it goes on, it is glimpsed."""
-        stage, _ = self._stages.take(entry)
-        if stage.is_done:
-            return self._place([render_done(Row(stage, self._stages.depth(stage)))])
-        self._is_stage_new = self._is_stage_new or not stage.has_row
-        return ""
-
-    def _beginnings(self) -> list[str]:
-        """Head what follows with the stages that it belongs to; a stage without output needs none."""
-        if not self._is_stage_new:
-            return []
-        self._is_stage_new = False
-        fresh = [stage for stage in self._stages.active() if not stage.has_row]
-        for stage in fresh:
-            stage.has_row = True
-        return [render_beginning(Row(stage, self._stages.depth(stage))) for stage in fresh]
+        stage = self._stages.take(entry)
+        if not stage.is_done:
+            return ""
+        return self._place([render_done(Row(stage, self._stages.depth(stage)))])
 
     def _event(self, event: dict[str, Any]) -> str:
         data = "" if event["data"] is None else json.dumps(event["data"], ensure_ascii=False)

@@ -34,8 +34,6 @@ class Stage:
     is_done: bool = False
     #: Whether it got anywhere since it began: others may only have been announced.
     has_moved: bool = False
-    #: Whether the page has said that it began.
-    has_row: bool = False
 
     @property
     def share(self) -> float | None:
@@ -76,8 +74,8 @@ class Stages:
         #: A parent is known by name alone: of several it is the one that began last.
         self._names: dict[tuple[int, str], Stage] = {}
 
-    def take(self, entry: Entry) -> tuple[Stage, bool]:
-        """Take an entry; returns its stage, and whether it begins with it, perhaps anew."""
+    def take(self, entry: Entry) -> Stage:
+        """Take an entry; one of a stage that was done begins it anew."""
         data = entry.data
         name, parent = str(data["name"]), data.get("parent")
         parent = None if parent is None else str(parent)
@@ -93,7 +91,7 @@ class Stages:
         stage.has_moved = not begins or bool(stage.current)
         if len(self._all) > KNOWN:
             self._forget()
-        return stage, begins
+        return stage
 
     @property
     def open(self) -> list[Stage]:
@@ -107,7 +105,7 @@ class Stages:
 
     def pick(self, limit: int) -> list[Row]:
         """Choose open stages: those that go on first, and always the same, lest they take turns."""
-        active = {one for stage in self.active() for one in self.path(stage)}
+        active = {one for stage in self._active() for one in self.path(stage)}
         return self._in_order(sorted(self.open, key=lambda stage: stage not in active)[:limit])
 
     def depth(self, stage: Stage) -> int:
@@ -116,10 +114,10 @@ class Stages:
 
     def place(self) -> list[Row]:
         """Tell where the run is: in the stage that went on last, and those around it."""
-        last = max(reversed(self.active()), key=lambda stage: stage.at, default=None)
+        last = max(reversed(self._active()), key=lambda stage: stage.at, default=None)
         return [] if last is None else [Row(*pair[::-1]) for pair in enumerate(self.path(last))]
 
-    def active(self) -> list[Stage]:
+    def _active(self) -> list[Stage]:
         """List open stages, but not those that were announced before their turn."""
         siblings = Counter((one.origin, one.parent) for one in self.open if not one.has_moved)
         return [one for one in self.open if one.has_moved or siblings[one.origin, one.parent] == 1]

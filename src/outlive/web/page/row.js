@@ -9,14 +9,14 @@ export class Row {
     this.stages = new Stages();
     this.link = el("a", { href: `runs/${encodeURIComponent(run.id)}` });
     this.state = el("td", { className: "is" });
-    this.stage = el("span", { className: "stage" });
+    this.words = el("span", { className: "stage" });
     this.bar = el("progress", { max: 1, hidden: true });
     this.command = el("code");
     this.error = el("span", { className: "why" });
     this.labels = el("td", { className: "labels" });
     this.took = el("td", { className: "took" });
     this.when = el("time", { dateTime: run.started_at, title: new Date(run.started_at).toLocaleString() });
-    this.element = el("tr", {}, this.state, el("td", { className: "title" }, el("div", {}, this.link, this.stage), this.command, this.error, this.bar),
+    this.element = el("tr", {}, this.state, el("td", { className: "title" }, el("div", {}, this.link, this.words), this.command, this.error, this.bar),
       this.labels, this.took, el("td", { className: "when" }, this.when));
     this.update(run);
   }
@@ -35,22 +35,25 @@ export class Row {
     this.text = [run.title, command, run.id, run.state, words, run.owner, run.error, ...labels.flatMap(([key, value]) => [`${key}=${value}`, `${key}: ${value}`])]
       .join("\n").toLowerCase();
     if (ended) {
-      say(this.stage, "");
+      say(this.words, "");
       this.bar.hidden = true;
       this.stages = null;
     }
   }
 
-  /** Takes a stage; `draw` shows where the run is. */
-  take(entry) { this.stages?.take(entry); }
+  /** Takes a stage; `draw` shows it. The activity leaves some out, so that only the last is sure to go on. */
+  take(entry) {
+    const stage = this.stages?.take(entry);
+    if (stage && !stage.done) this.stage = stage;
+  }
 
-  /** Shows the outermost stage that tells how far it is, for that tells most of the whole. */
+  /** Shows where the run is, and the outermost there that tells how far it is: that tells most of the whole. */
   draw() {
-    const place = this.stages?.place ?? [];
-    if (!place.length) return;                    // between two stages the last one stays, or it would flicker
+    if (!this.stage || !this.stages) return;
+    const place = this.stages.path(this.stage);
     const measured = place.find((stage) => share(stage) !== null), part = measured ? share(measured) : null;
     const name = place.at(-1).name.slice(0, 100);
-    say(this.stage, [measured ? `${Math.floor(100 * part)}%` : figures(place.at(-1)), name].filter(Boolean).join(" · "));
+    say(this.words, [measured ? `${Math.floor(100 * part)}%` : figures(place.at(-1)), name].filter(Boolean).join(" · "));
     this.bar.hidden = false;
     this.bar.ariaLabel = (measured ?? place[0]).name.slice(0, 100);
     if (part === null) this.bar.removeAttribute("value");

@@ -12,7 +12,7 @@ export class Stages {
     this.moves = 0;
   }
 
-  /** Takes one entry; a stage that comes again after it was done begins anew. */
+  /** Takes one entry, returns its stage; one that comes again after it was done begins anew. */
   take(entry) {
     const { origin = 0, parent = null, done } = entry;
     const name = String(entry.name);
@@ -28,6 +28,7 @@ export class Stages {
     stage.moved ||= entry.current > 0;
     Object.assign(stage, { current: amount(entry.current), total: amount(entry.total), unit: entry.unit, done: Boolean(done), at, move: ++this.moves });
     if (this.all.size > KNOWN) this.#forget();
+    return stage;
   }
 
   get open() { return [...this.all.values()].filter((stage) => !stage.done); }
