@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
+import outlive
 from outlive.stores import DirectoryStore
 
 from .lab import Lab, ask, read_url
@@ -33,11 +35,20 @@ def measure_startup(lab: Lab) -> list[Row]:
             lambda: _seconds_of_python(lab, "import outlive"),
             lambda: _seconds_of_python(lab, "pass"),
         )
+        started, isolated = alternate(
+            _ROUNDS,
+            lambda: _seconds_to_start(lambda: outlive.start_command(["true"], store=store)),
+            lambda: _seconds_to_start(
+                lambda: outlive.start(time.time, store=store, isolation="process")
+            ),
+        )
     commands, answers = _measure_order(lab)
     added = [a - b for a, b in zip(imports, pure, strict=True)]
     return [
         absolute("import outlive: added to python -c pass", added, below=0.04),
         absolute("outlive run -- true", run, theirs=bare, against="python -c pass", below=0.5),
+        absolute("start_command, until it runs", started, below=0.15),
+        absolute('start(…, isolation="process"), until its interpreter runs', isolated, below=0.15),
         absolute("start to the command's first instruction", commands, against=lab.language),
         absolute("start to the web server's first answer", answers),
         compare(
@@ -48,6 +59,13 @@ def measure_startup(lab: Lab) -> list[Row]:
 
 def _seconds_of_python(lab: Lab, code: str) -> float:
     return seconds_of(lambda: lab.finish(lab.start([sys.executable, "-c", code])))
+
+
+def _seconds_to_start(start: Callable[[], outlive.Run]) -> float:
+    runs: list[outlive.Run] = []
+    seconds = seconds_of(lambda: runs.append(start()))
+    runs[0].wait()
+    return seconds
 
 
 def _measure_order(lab: Lab) -> tuple[list[float], list[float]]:

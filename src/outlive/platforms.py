@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import fcntl
 import itertools
-import logging
 import os
 import re
 import struct
@@ -38,7 +37,6 @@ __all__ = [
     "watch",
 ]
 
-_log = logging.getLogger("outlive")
 #: Not by `hasattr`: the layout below is Linux's.
 _OFD = sys.platform == "linux"
 _FLOCK = struct.Struct("hhqqi4x")
@@ -314,9 +312,11 @@ class _Watcher:
         for callback in callbacks:
             try:
                 callback()
-            except Exception:  # noqa: BLE001 - whatever it is, it is logged
+            except Exception:
+                import logging
+
                 # This thread serves all others, too.
-                _log.exception("a watcher failed")
+                logging.getLogger("outlive").exception("a watcher failed")
 
     def _begin(self, folder: Path, *, writes: bool) -> int:  # noqa: ARG002 - it sees all changes
         return next(self._numbers)

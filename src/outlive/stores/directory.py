@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,6 +130,8 @@ class DirectoryStore(Store):
         self._database.remove([row.place for row in rows])
         # Also what a process that was killed had left to do.
         for path in removed.iterdir():
+            import shutil
+
             shutil.rmtree(path, ignore_errors=True)
         return gone
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import threading
 import weakref
@@ -28,7 +27,6 @@ __all__ = ["RecordDatabase", "Row"]
 _T = TypeVar("_T")
 # `json.loads` looks for its options first, a hundred thousand times.
 _decode = json.JSONDecoder().raw_decode
-_log = logging.getLogger("outlive")
 
 #: Of the tables; a database of another one is made anew.
 VERSION = 1
@@ -161,7 +159,10 @@ class RecordDatabase:
 
     def _throw_away(self) -> None:
         self.close()
-        _log.warning("%s cannot be used: it is made anew from the journals", self._path)
+        import logging
+
+        log = logging.getLogger("outlive")
+        log.warning("%s cannot be used: it is made anew from the journals", self._path)
         for suffix in ("-wal", "-shm", ""):
             with contextlib.suppress(OSError):
                 Path(f"{self._path}{suffix}").unlink()

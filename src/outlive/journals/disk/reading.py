@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +45,7 @@ class DiskJournal(Journal):
         journal = cls(root / record.id)
         start = record.encode()
         with contextlib.ExitStack() as undo:
-            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            undo.callback(_remove_folder, folder)
             lock = lock_folder(folder)
             undo.callback(os.close, lock)
             make_reserve(folder, start)
@@ -335,3 +334,10 @@ def _place_of(segments: list[Segment], offset: int) -> int:
         if segment.base <= offset:
             place = i
     return place
+
+
+def _remove_folder(folder: Path) -> None:
+    # Late: it brings all compressors.
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
