@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from .errors import CursorExpired, FormatError
@@ -244,7 +244,7 @@ class RunRecord:
             key=data["key"],
             command=data["command"],
             started_at=parse_time(data["started_at"]) if started_at is None else started_at,
-            end=End(State(data["state"]), data["exit_code"], data["signal"], data["error"]),
+            end=_end_of(data["state"], data["exit_code"], data["signal"], data["error"]),
             ended_at=None if ended_at is None else parse_time(ended_at),
         )
 
@@ -265,6 +265,12 @@ class RunRecord:
             "started_at": render_time(self.started_at),
             "ended_at": None if self.ended_at is None else render_time(self.ended_at),
         }
+
+
+@lru_cache(maxsize=64)
+def _end_of(state: str, exit_code: int | None, signal: str | None, error: str | None) -> End:
+    # Most runs end alike, and a list has many.
+    return End(State(state), exit_code, signal, error)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,5 +1,6 @@
 """Keys: of all who claim one at once, one gets the run and the others get to know it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from outlive.journals.base import JournalWriter
 from outlive.journals.disk import DiskWriter
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from outlive.stores import keys as keys_module
+from tests.helpers import eventually
 from tests.stores.runs import DONE, record
 
 
@@ -158,6 +160,33 @@ def test_a_process_that_stopped_in_a_claim_is_told(tmp_path, monkeypatch):
     claim_new(store, "another").close(DONE)
     os.close(fd)
     claim_new(store).close(DONE)
+
+
+def test_a_key_whose_file_goes_before_it_is_locked_is_claimed_anew(tmp_path):
+    """Who waited for the lock of a file that is gone claims the one that is there."""
+    store = DirectoryStore(tmp_path)
+    claim_new(store).close(DONE)
+    (path,) = (tmp_path / "keys").iterdir()
+    fd = os.open(path, os.O_RDWR)
+    assert platforms.take_lock(fd)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(claim_new, store)
+        eventually(lambda: _opened(path) > 1)
+        path.unlink()
+        os.close(fd)
+        writer = waiting.result(30)
+    assert path.read_text() == writer.journal.run
+    assert isinstance(claim(store), RunRecord)
+    writer.close(DONE)
+
+
+def _opened(path: Path) -> int:
+    """Count the descriptors of this process that are of a file."""
+    count = 0
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            count += fd.readlink() == path
+    return count
 
 
 def test_a_torn_key_is_free(tmp_path):

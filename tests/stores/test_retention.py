@@ -11,7 +11,7 @@ import pytest
 
 from outlive.entries import Entry, Gap, Kind
 from outlive.errors import RunNotFound
-from outlive.journals.base import Journal, Reader
+from outlive.journals.base import Journal, JournalWriter, Reader
 from outlive.journals.disk import writing
 from outlive.stores import Bounds, DirectoryStore, MemoryStore, Pruned, Store, open_store
 from outlive.stores.records import Row
@@ -243,3 +243,15 @@ def test_a_key_of_a_run_that_went_is_free(store):
     assert not hasattr(writer, "ended_at")
     writer.close(DONE)
     assert left(store) == "2"
+
+
+def test_files_of_keys_go_with_their_runs(tmp_path):
+    """But not one that another run has by now."""
+    store = DirectoryStore(tmp_path)
+    for run, key in (("1", "old"), ("2", "both"), ("3", "both"), ("4", "new")):
+        writer = store.claim(record(run * 20, int(run), key=key))
+        assert isinstance(writer, JournalWriter)
+        writer.close(DONE)
+    assert store.prune(Bounds(keep=2)).runs == 2
+    ids = {path.read_text() for path in (tmp_path / "keys").iterdir()}
+    assert ids == {"3" * 20, "4" * 20}

@@ -17,7 +17,7 @@ from ..errors import ConfigError, JournalUnavailable, OutliveError, RunNotFound
 from ..journals.base import JournalWriter
 from ..journals.disk import DiskJournal, SharedJournal
 from .base import Claim, Store
-from .keys import claim_key
+from .keys import claim_key, forget_key
 from .records import RecordDatabase, Row
 
 __all__ = ["DirectoryStore"]
@@ -128,12 +128,20 @@ class DirectoryStore(Store):
                 (self._runs / row.run).rename(removed / f"{row.run}-{secrets.token_hex(4)}")
                 gone.append(row)
         self._database.remove([row.place for row in rows])
+        self._forget_keys(gone)
         # Also what a process that was killed had left to do.
         for path in removed.iterdir():
             import shutil
 
             shutil.rmtree(path, ignore_errors=True)
         return gone
+
+    def _forget_keys(self, rows: list[Row]) -> None:
+        for row in rows:
+            with contextlib.suppress(LookupError, TypeError, ValueError, OutliveError):
+                record = row.read()
+                if record.key is not None:
+                    forget_key(self.path / "keys", record.key, record.id)
 
     def _resized(self, row: Row) -> None:
         self._database.add([row])
