@@ -196,6 +196,15 @@ def test_an_announcement_that_fails_hurts_nobody(tmp_path, monkeypatch):
     assert [run.end.state for run in store.records()] == ["succeeded", "succeeded"]
 
 
+def test_what_is_too_large_is_not_announced(tmp_path):
+    """No reader would take it for an entry, and none behind it would be found."""
+    store = DirectoryStore(tmp_path)
+    store.announce(Kind.EVENT, b"1")
+    store.announce(Kind.EVENT, b" " * (16 * 1024 * 1024) + b"2")
+    store.announce(Kind.EVENT, b"3")
+    assert [entry.payload for entry in read(store)] == [b"1", b"3"]
+
+
 APPENDING = """
 import sys
 from pathlib import Path

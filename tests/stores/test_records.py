@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -209,6 +210,26 @@ def test_threads_and_forked_children_use_it_at_once(store):
     assert listed(store) == list("87654321")
     with contextlib.closing(sqlite3.connect(database(store))) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_forked_child_inherits_neither_locks_nor_the_connection(store):
+    """What another thread held at that moment nobody would ever let go; SQLite forbids the other."""
+    assert len(store.records()) == 3
+    assert store._database._connection is not None
+    with store._journals_lock:
+        child = os.fork()
+        if child == 0:
+            # Where it hangs, it does not for ever.
+            signal.alarm(20)
+            try:
+                assert store._database._connection is None
+                finish(store, "4" * 20, 4)
+                os._exit(len(store.records()) != 4)
+            finally:
+                os._exit(9)
+    assert store._database._connection is None
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert listed(store) == list("4321")
 
 
 def test_a_full_disk_holds_nothing_up(store):

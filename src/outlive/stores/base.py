@@ -172,8 +172,8 @@ class Store(ABC):
         announcer = self._announcers.pop(run, None)
         if announcer is not None:
             announcer.flush()
-        # It may be removed at once.
-        with contextlib.suppress(OutliveError):
+        # It may be removed at once, and what cannot be noted is no trouble of the work's.
+        with contextlib.suppress(OutliveError, OSError):
             journal = self.journal(run)
             self._finish(RunRecord.of(journal.start(), journal.end()))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .. import platforms
 from ..entries import Kind, RunRecord
-from ..errors import ConfigError, JournalUnavailable, OutliveError, RunNotFound
+from ..errors import ConfigError, JournalError, JournalUnavailable, OutliveError, RunNotFound
 from ..journals.base import JournalWriter
 from ..journals.disk import DiskJournal, SharedJournal
 from .base import Claim, Store
@@ -218,7 +218,7 @@ class DirectoryStore(Store):
 
     def announce(self, kind: Kind, payload: bytes) -> None:
         # A full disk, or no permission: who looks at the runs themselves misses nothing.
-        with contextlib.suppress(OSError, JournalUnavailable):
+        with contextlib.suppress(OSError, JournalError):
             self.activity().append(kind, payload)
 
     @contextlib.contextmanager

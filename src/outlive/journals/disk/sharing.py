@@ -9,7 +9,7 @@ from pathlib import Path
 from ... import platforms
 from ...entries import Entry, Kind, RunRecord
 from ...errors import JournalError, JournalUnavailable, RunNotFound
-from ..base import Tail, make_entry
+from ..base import PAYLOAD_LIMIT, Tail, make_entry
 from .reading import DiskJournal
 from .segments import HEADER_SIZE, encode_header, segment_name
 from .writing import LOCK
@@ -57,7 +57,9 @@ class SharedJournal(DiskJournal):
             self._segments = []
 
     def append(self, kind: Kind, payload: bytes) -> None:
-        """Add an entry; raises OSError or JournalUnavailable where that cannot be done."""
+        """Add an entry; raises OSError or JournalError where that cannot be done."""
+        if len(payload) > PAYLOAD_LIMIT:
+            raise JournalError(f"no {kind.label} may have more than {PAYLOAD_LIMIT:,} bytes")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         lock = os.open(self.folder / LOCK, flags, 0o600)
         with platforms.locked(lock, WAIT_SECONDS) as held:
