@@ -278,8 +278,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def render_time(nanoseconds: int) -> str:
     """Write a time as RFC 3339 does, in UTC, to the microsecond."""
-    moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return f"{_render_second(seconds)}.{rest // 1000:06}Z"
+
+
+@lru_cache(64)
+def _render_second(seconds: int) -> str:
+    # strftime takes 1.4 µs, and neighbouring entries mostly have one second.
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_time(text: str) -> int:
