@@ -185,7 +185,7 @@ def test_a_new_window_size_ends_no_wait(supervise, screen):
         eventually(lambda: b"on" in text_of(run))
         os.kill(os.getpid(), signal.SIGWINCH)
 
-    end, _ = supervise("echo on; sleep 0.3", meanwhile=resize)
+    end, _ = supervise("echo on; sleep 1", meanwhile=resize)
     assert end.state is State.SUCCEEDED
     assert b"resized" in screen.shown
 
