@@ -5,13 +5,14 @@ from __future__ import annotations
 import builtins
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from .errors import CursorExpired, FormatError
+from .errors import ConfigError, CursorExpired, FormatError
 
 __all__ = [
     "BEGINNING",
@@ -24,6 +25,7 @@ __all__ = [
     "Position",
     "RunRecord",
     "State",
+    "check_facts",
     "incomplete_suffix",
     "parse_time",
     "render_time",
@@ -265,6 +267,20 @@ class RunRecord:
             "started_at": render_time(self.started_at),
             "ended_at": None if self.ended_at is None else render_time(self.ended_at),
         }
+
+
+def check_facts(*, labels: object, **texts: object) -> None:
+    """Raise ConfigError where a record cannot have such labels, or such a title, key or owner.
+
+    What is no text is refused, and not converted: who reads the record relies on it.
+    """
+    for name, text in texts.items():
+        if not isinstance(text, str | None):
+            raise ConfigError(f"{name}: give a text, not {text!r:.100}")
+    if not isinstance(labels, Mapping | None) or not all(
+        isinstance(part, str) for label in (labels or {}).items() for part in label
+    ):
+        raise ConfigError(f"labels: give a mapping of texts to texts, not {labels!r:.100}")
 
 
 @lru_cache(maxsize=64)

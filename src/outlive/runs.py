@@ -19,7 +19,7 @@ from typing import ParamSpec, TypeVar, cast
 
 from . import platforms
 from .buffers import CURRENT_BUFFER, Buffer
-from .entries import TEXT_KINDS, End, Kind, RunRecord, State
+from .entries import TEXT_KINDS, End, Kind, RunRecord, State, check_facts
 from .errors import JournalError, RunError, RunFinished
 from .journals.base import PAYLOAD_LIMIT, Journal, JournalWriter, Reader
 from .stores import Store
@@ -44,6 +44,9 @@ class Run:
     def __init__(self, store: Store, run_id: str) -> None:
         self.id = run_id
         self._store = store
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}>"
 
     @property
     def record(self) -> RunRecord:
@@ -309,7 +312,7 @@ def create_run(
 
     `on_trouble` is called once when entries begin to be lost, a full disk for example.
     """
-    record = _make_record(title, labels, command, owner)
+    record = _make_record(None, title, labels, command, owner)
     writer = store.create(record)
     if on_trouble is not None:
         writer.on_trouble = on_trouble
@@ -326,23 +329,26 @@ def claim_run(
     owner: str | None = None,
 ) -> OwnRun | RunRecord:
     """Create a run in a store, unless one with its key lives there: then get the record of that."""
-    record = replace(_make_record(title, labels, command, owner), key=key)
+    record = _make_record(key, title, labels, command, owner)
     claimed = store.claim(record)
     return claimed if isinstance(claimed, RunRecord) else OwnRun(store, record, claimed)
 
 
 def _make_record(
+    key: str | None,
     title: str,
     labels: Mapping[str, str] | None,
     command: Sequence[str] | None,
     owner: str | None,
 ) -> RunRecord:
+    check_facts(key=key, title=title, labels=labels, owner=owner)
     return RunRecord(
         id=secrets.token_hex(10),
         title=title,
         started_at=time.time_ns(),
         labels=dict(labels or {}),
         owner=owner,
+        key=key,
         command=None if command is None else list(command),
         process=platforms.describe_process(os.getpid()),
     )

@@ -230,6 +230,17 @@ def test_progress_is_a_number(store, number):
     assert (told(run)[-1]["current"], told(run)[-1]["total"]) == (0, None)
 
 
+@pytest.mark.parametrize("name", [5, None, b"x"])
+def test_names_are_texts(store, name):
+    """What is none is refused where it is told: who reads relies on it."""
+    with outlive.capture(store=store) as run:
+        with pytest.raises(RunError, match="stage: give a text, not"):
+            outlive.stage(name)
+        with pytest.raises(RunError, match="event: give a text, not"):
+            outlive.event(name, {})
+    assert [entry.kind for entry in entries_of(run)] == [Kind.END]
+
+
 def test_an_event_is_any_json(store):
     """With its name, in its place among the prints."""
     with outlive.capture(store=store) as run:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -82,8 +83,13 @@ def test_what_is_no_command_is_refused(store, inside):
     def attempt() -> None:
         with pytest.raises(FileNotFoundError):
             outlive.command(["no-such-program"])
-        with pytest.raises(outlive.ConfigError, match="as a list of arguments, not as a string"):
-            outlive.command("echo x")
+        wrong: Any
+        for wrong in ("echo x", [], ["echo", 1]):
+            with pytest.raises(outlive.ConfigError, match="argument"):
+                outlive.command(wrong)
+        wrong = "1"
+        with pytest.raises(outlive.ConfigError, match="timeout: give a number"):
+            outlive.command(["true"], timeout=wrong)
 
     if inside:
         with outlive.capture(store=store):

@@ -100,6 +100,35 @@ def test_records_are_taken_from_the_level_and_as_the_formatter_says(store):
     assert ended(outlive.start(job, store=store)) == (State.SUCCEEDED, "")
 
 
+@pytest.mark.parametrize(
+    ("work", "options", "told"),
+    [
+        ("x", {}, "give a function, and after it"),
+        (None, {}, "give a function, and after it"),
+        (print, {"title": 5}, "title: give a text, not 5"),
+        (print, {"key": b"x"}, "key: give a text"),
+        (print, {"owner": 5}, "owner: give a text"),
+        (print, {"labels": {"a": 5}}, "labels: give a mapping"),
+        (print, {"labels": ["a"]}, "labels: give a mapping"),
+        (print, {"level": "DEBUG"}, "level: give a number"),
+        (print, {"formatter": "%(message)s"}, "formatter: give a logging.Formatter"),
+    ],
+)
+@pytest.mark.parametrize("isolation", [None, "process"])
+def test_what_makes_no_run_is_told_at_once(tmp_path, work, options, told, isolation):
+    """And no run is there, which could not be listed or would be lost."""
+    store = DirectoryStore(tmp_path)
+    with pytest.raises(outlive.ConfigError, match=told):
+        outlive.start(work, store=store, isolation=isolation, **options)
+    if work is print and "key" not in options:
+        with (
+            pytest.raises(outlive.ConfigError, match=told),
+            outlive.capture(store=store, **options),
+        ):
+            pytest.fail("it began")
+    assert store.ids() == []
+
+
 def test_what_echoes_goes_to_the_console_too(store, capsys):
     """Prints, items and tracebacks alike."""
 

@@ -113,10 +113,17 @@ def test_a_command_that_cannot_be_started_raises(start, store, tmp_path):
         (["true"], {"cwd": "/no/such/folder"}),
         (["true"], {"timeout": -1}),
         (["true"], {"silence": float("nan")}),
+        (["true"], {"quota": "1kB"}),
+        (["true"], {"env": {"A": 1}}),
+        (["true"], {"input": 1}),
+        (["true"], {"title": 1}),
         (["true"], {"store": MemoryStore()}),
     ],
-    ids=["text", "nothing", "number", "cwd", "timeout", "silence", "memory"],
-)
+    ids=[
+        "text", "nothing", "number", "cwd", "timeout", "silence", "quota", "env", "input", "title",
+        "memory",
+    ],
+)  # fmt: skip
 def test_what_makes_no_sense_is_told_at_once(store, argv, options):
     """Nothing is started, and no run is there."""
     with pytest.raises(outlive.ConfigError) as told:

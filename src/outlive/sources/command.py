@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from .. import platforms
 from ..channels import Channel
 from ..entries import End, Kind, State
+from ..errors import ConfigError
 from ..processes import ProcessTree
 from .base import KERNEL_BUFFER, DescriptorSource
 
-__all__ = ["CommandSource", "WindowSize", "explain_failure"]
+__all__ = ["CommandSource", "WindowSize", "check_command", "explain_failure"]
 
 #: Lines and columns of a terminal.
 WindowSize = tuple[int, int]
@@ -26,6 +27,16 @@ WindowSize = tuple[int, int]
 
 #: Of functions, whose users do not expect processes to be killed.
 _KILLED = "its process was killed, perhaps by the kernel for want of memory"
+
+
+def check_command(argv: object) -> list[str]:
+    """Take a command as it is given from Python; raises ConfigError where it is no list of arguments."""
+    if isinstance(argv, str | bytes) or not isinstance(argv, Sequence) or not argv:
+        raise ConfigError(f"give a command as a list of arguments, not as {argv!r:.100}")
+    try:
+        return [os.fsdecode(word) for word in argv]
+    except TypeError as error:
+        raise ConfigError(f"an argument of a command is a text or a path: {error}") from None
 
 
 class CommandSource(DescriptorSource):

@@ -58,6 +58,7 @@ class Stage:
         """Tell of it, and what it will have come to when it is done."""
         with self._lock:
             self._total = self._total if total is None else self._check(total)
+            _check_text(f"unit of stage {self.name!r}", unit or "")
             self._unit = unit or self._unit
             self._write()
         return self
@@ -158,6 +159,11 @@ class Stage:
                 self._run.write(Kind.STAGE, json.dumps(state, default=float).encode())
 
 
+def _check_text(what: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise RunError(f"{what}: give a text, not {text!r:.100}")
+
+
 def _finite(number: float | None) -> float | None:
     """Leave out what JSON has no words for."""
     return number if number is not None and math.isfinite(number) else None
@@ -195,6 +201,7 @@ def stage(name: str, total: float | None = None, unit: str | None = None) -> Sta
 def _find_stage(run: OwnRun | None, name: str, *, anew: bool) -> Stage:
     if run is None:
         return Stage(None, name, None)
+    _check_text("stage", name)
     innermost = _enclosing.get()[-1:]
     parent = innermost[0].name if innermost and innermost[0].encloses(run) else None
     found = _open_stages(run).get((parent, name))
@@ -250,6 +257,7 @@ def event(name: str, data: object, *, everywhere: bool = False) -> None:
     run = current_run()
     if run is None:
         return
+    _check_text("event", name)
     facts = {"name": name, "data": data}
     try:
         payload = json.dumps(facts, allow_nan=False).encode()

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..entries import check_facts
 from ..errors import ConfigError, RunError
 from ..stores import DirectoryStore, Store
 from .limits import NO_LIMITS, Limits
@@ -36,7 +37,7 @@ class Order:
     argv: list[str]
     #: Whether `argv` is not what the run is, but a child of ours with a channel.
     is_isolated: bool = False
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] | None = None
     key: str | None = None
     owner: str | None = None
     cwd: str
@@ -46,9 +47,12 @@ class Order:
     #: The descriptor of a file that is the command's standard input.
     stdin: int | None = None
 
+    def __post_init__(self) -> None:
+        check_facts(key=self.key, title=self.title, labels=self.labels, owner=self.owner)
+
     def encode(self) -> bytes:
         """Write the order down."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps({**asdict(self), "labels": dict(self.labels or {})}).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Order:

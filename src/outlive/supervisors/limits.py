@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..entries import Gap, incomplete_suffix
+from ..errors import ConfigError
 
 __all__ = ["LIMIT_EXIT_CODE", "NO_LIMITS", "Limits", "Quota"]
 
@@ -21,6 +22,14 @@ class Limits(NamedTuple):
     timeout: float | None = None
     silence: float | None = None
     quota: int | None = None
+
+    def check(self) -> Limits:
+        """Raise ConfigError where one is no number that could be reached."""
+        for name, value in self._asdict().items():
+            if value is None or (isinstance(value, int | float) and 0 <= value < float("inf")):
+                continue
+            raise ConfigError(f"{name}: give a number that is not negative, not {value!r:.100}")
+        return self
 
     def describe(self, name: str) -> str:
         """Tell that a limit was reached."""

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ..children import follow_processes
+from ..errors import ConfigError
 from ..runs import OwnRun, create_run
 from ..settings import application_store
 from ..sources.logs import capture_logs
@@ -31,6 +32,14 @@ class Options(NamedTuple):
     echo: bool
     level: int | None
     formatter: logging.Formatter | None
+
+    def check(self) -> Options:
+        """Raise ConfigError where logging could not work so: the work itself would fail of it."""
+        if not isinstance(self.level, int | None):
+            raise ConfigError(f"level: give a number, as logging.DEBUG is, not {self.level!r:.100}")
+        if not isinstance(self.formatter, logging.Formatter | None):
+            raise ConfigError(f"formatter: give a logging.Formatter, not {self.formatter!r:.100}")
+        return self
 
 
 def capture(
@@ -56,7 +65,7 @@ def capture(
         labels=labels,
         owner=owner,
     )
-    return Capture(create, Options(echo, level, formatter))
+    return Capture(create, Options(echo, level, formatter).check())
 
 
 class Capture:

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from ..entries import End, State
-from ..errors import ConfigError
 from ..runs import current_run
-from ..sources.command import CommandSource
+from ..sources.command import CommandSource, check_command
 from ..supervisors import CANCEL, LIMIT_EXIT_CODE, Limits, NoConsole, Supervisor, Wakes
 
 __all__ = ["command"]
@@ -44,9 +43,7 @@ def command(
         timeout: Seconds after which it is ended; None for no limit.
         pipe: Give it pipes, not a terminal: standard error is told apart, and no bar is drawn.
     """
-    if isinstance(argv, str | bytes):
-        raise ConfigError(f"give a command as a list of arguments, not as a string: {argv!r}")
-    words = [os.fspath(word) for word in argv]
+    words, limits = check_command(argv), Limits(timeout).check()
     run = current_run()
     # Work that was left over by its run, or forked, is outside of it.
     if run is None or run.buffer is None or run.buffer.closed:
@@ -60,7 +57,7 @@ def command(
     )
     with Wakes(signals=False) as wakes:
         supervisor = Supervisor(
-            run, source, NoConsole(), wakes, limits=Limits(timeout), origin=run.new_origin()
+            run, source, NoConsole(), wakes, limits=limits, origin=run.new_origin()
         )
         end = _supervise(supervisor, wakes)
     if end.state is State.CANCELLED and run.journal.cancel_requested():

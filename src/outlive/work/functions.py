@@ -72,6 +72,12 @@ def start(
         isolation: With `"process"`, the function works in a process of its own, which can be
             killed, may crash, and outlives this one: see `docs/commands.md`.
     """
+    if not callable(function):
+        raise ConfigError(
+            "give a function, and after it what to call it with, as in start(f, 1) "
+            f"and not start(f(1)): not {function!r:.100}"
+        )
+    options = Options(echo, level, formatter).check()
     place = application_store(store)
     if isolation is not None:
         _check_isolation(isolation, echo=echo)
@@ -83,7 +89,6 @@ def start(
     run = claim_run(place, key=key, title=title or _name_of(function), labels=labels, owner=owner)
     if isinstance(run, RunRecord):
         return find_run(place, run.id)
-    options = Options(echo, level, formatter)
     work = functools.partial(function, *args)
     try:
         run.collect(echo=echo)

@@ -74,7 +74,7 @@ def start_isolated(
                 "-u", "-c", _PROGRAM, str(Path(__file__).parents[2]),
             ],
             is_isolated=True,
-            labels=dict(labels or {}),
+            labels=labels,
             key=key,
             owner=owner,
             cwd=str(Path.cwd()),

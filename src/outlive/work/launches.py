@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..runs import Run, find_run
 from ..settings import application_store
+from ..sources.command import check_command
 from ..stores import Store
 from ..supervisors import Limits
 from ..supervisors.launching import Order, launch, place_of
@@ -58,7 +59,7 @@ def start_command(
         pipe: Whether its output is two pipes, and not a terminal.
         input: What it reads on standard input; by default nothing.
     """
-    words = _words(argv)
+    words = check_command(argv)
     place = application_store(store)
     with _as_file(input) as stdin:
         order = Order(
@@ -66,24 +67,15 @@ def start_command(
             title=title or shlex.join(words),
             argv=words,
             key=key,
-            labels=dict(labels or {}),
+            labels=labels,
             owner=owner,
             cwd=_folder(cwd),
-            env=None if env is None else dict(env),
+            env=_environment(env),
             pipe=pipe,
-            limits=_limits(timeout, silence, quota),
+            limits=Limits(timeout, silence, quota).check(),
             stdin=stdin,
         )
         return find_run(place, launch(order))
-
-
-def _words(argv: Sequence[str | os.PathLike[str]]) -> list[str]:
-    if isinstance(argv, str | bytes) or not argv:
-        raise ConfigError(f"give a command as a list of arguments, not as {argv!r:.100}")
-    try:
-        return [str(os.fspath(word)) for word in argv]
-    except TypeError as error:
-        raise ConfigError(f"an argument of a command is a text or a path: {error}") from None
 
 
 def _folder(cwd: str | os.PathLike[str] | None) -> str:
@@ -93,12 +85,11 @@ def _folder(cwd: str | os.PathLike[str] | None) -> str:
     return str(folder)
 
 
-def _limits(timeout: float | None, silence: float | None, quota: int | None) -> Limits:
-    limits = Limits(timeout, silence, quota)
-    for name, value in limits._asdict().items():
-        if value is not None and not 0 <= value < float("inf"):
-            raise ConfigError(f"{name}: give a number that is not negative, not {value!r}")
-    return limits
+def _environment(env: Mapping[str, str] | None) -> dict[str, str] | None:
+    try:
+        return None if env is None else {os.fsdecode(k): os.fsdecode(v) for k, v in env.items()}
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(f"env: give a mapping of texts to texts: {error}") from None
 
 
 @contextmanager
@@ -107,6 +98,8 @@ def _as_file(content: bytes | str | None) -> Iterator[int | None]:
     if content is None:
         yield None
         return
+    if not isinstance(content, str | bytes):
+        raise ConfigError(f"input: give a text or bytes, not {content!r:.100}")
     with tempfile.TemporaryFile() as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.seek(0)
