@@ -77,9 +77,14 @@ class Capture:
 
     def __enter__(self) -> OwnRun:
         self._run = self._create()
-        self._run.collect(echo=self._options.echo)
-        self._context = capturing(self._run, self._options)
-        self._context.__enter__()
+        try:
+            self._run.collect(echo=self._options.echo)
+            self._context = capturing(self._run, self._options)
+            self._context.__enter__()
+        except BaseException as error:
+            # Ctrl-C may come here, too: nobody would end the run.
+            self._run.end(judge(self._run, error))
+            raise
         return self._run
 
     def __exit__(
