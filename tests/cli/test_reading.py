@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -190,6 +191,15 @@ def test_the_last_line_sums_up(outlive, script, summary):
     assert first.startswith("outlive: http://127.0.0.1:")
     run = outlive.record()["id"]
     assert re.fullmatch(summary + f" · outlive show {run[:3]}", last), last
+
+
+def test_what_is_said_to_be_typed_next_finds_the_run(outlive):
+    """In the store that was named, too."""
+    result = outlive("run", "--store", "an other", "--", "echo", "on")
+    show = result.stderr.decode().splitlines()[-1].partition(" · outlive show ")[2]
+    shown = outlive("show", *shlex.split(show))
+    follow = shown.stdout.decode().splitlines()[-1].removesuffix(" prints its output")
+    assert outlive(*shlex.split(follow)[1:]).stdout == b"on\n"
 
 
 @pytest.mark.parametrize(

@@ -169,13 +169,15 @@ def test_a_store_may_be_named_before_the_subcommand_or_after_it(place, tmp_path,
     assert not (tmp_path / "store").exists()
 
 
-def test_looking_at_a_store_that_is_not_there_makes_none(tmp_path, capfd):
-    """It says so on stderr, for it may be a slip of the pen, and lists nothing."""
-    assert call("list", "--json", "--store", str(tmp_path / "other")) == 0
+@pytest.mark.parametrize("named", [True, False], ids=["named", "of the environment"])
+def test_looking_at_a_store_that_is_not_there_makes_none(tmp_path, capfd, named):
+    """It says where on stderr, for it may be the wrong one or a slip of the pen, and lists nothing."""
+    store = tmp_path / ("other" if named else "store")
+    assert call("list", "--json", *(["--store", str(store)] if named else [])) == 0
     output = capfd.readouterr()
     assert output.out == "[]\n"
-    assert "no store at" in output.err
-    assert not (tmp_path / "other").exists()
+    assert output.err == f"outlive: there is no store at {store} yet\n"
+    assert not store.exists()
 
 
 def test_no_home_directory_is_needed_where_a_store_is_named(tmp_path, capfd, monkeypatch):

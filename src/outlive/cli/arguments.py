@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import shlex
 import signal
 import threading
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ __all__ = [
     "parse_size",
     "render_duration",
     "render_end",
+    "render_hint",
     "short_ids",
     "store_of",
 ]
@@ -55,13 +57,16 @@ def store_of(arguments: argparse.Namespace) -> Store:
     return open_store(_store_name(arguments), quota=settings.store_quota())
 
 
-def existing_store_of(arguments: argparse.Namespace) -> Store:
-    """Open the store that was asked for, only to look at it: where there is none, make none."""
+def existing_store_of(arguments: argparse.Namespace, *, may_lack: bool = False) -> Store:
+    """Open the store that was asked for, only to look at it: where there is none, make none.
+
+    With `may_lack`, one that nobody named may be missing without a word.
+    """
     name = _store_name(arguments)
     if is_store(name):
         return open_store(name)
-    if hasattr(arguments, "store"):
-        # A slip of the pen would look like a store without runs.
+    if hasattr(arguments, "store") or not may_lack:
+        # The wrong one, or a slip of the pen, would look like a store without runs.
         say(f"outlive: there is no store at {name} yet")
     return open_store("memory:")
 
@@ -168,8 +173,14 @@ def add_run_name(parser: argparse.ArgumentParser) -> None:
 
 def find_run(arguments: argparse.Namespace) -> tuple[Store, str]:
     """Find the run that was named."""
-    store = existing_store_of(arguments)
+    store = existing_store_of(arguments, may_lack=True)
     return store, store.find(arguments.run)
+
+
+def render_hint(arguments: argparse.Namespace, subcommand: str, run: str) -> str:
+    """Write what can be typed next, of the store that was asked for."""
+    store = ["--store", arguments.store] if hasattr(arguments, "store") else []
+    return shlex.join(["outlive", subcommand, *store, run])
 
 
 def short_ids(runs: Iterable[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from .arguments import (
     parse_port,
     render_duration,
     render_end,
+    render_hint,
     short_ids,
     store_of,
 )
@@ -77,12 +78,14 @@ def show_live(
         if isinstance(source, End):
             end = source
         else:
-            _let_go(detachment, store, run)
+            if detachment is not None:
+                say(f"outlive: running · {_hint(arguments, 'follow', store, run)}")
+                detachment.release()
             with console:
                 end = Supervisor(run, source, console, wakes, limits=limits).supervise()
         if end.error:
             say(f"outlive: {end.error}")
-        summary = _end(store, run, end)
+        summary = _end(arguments, store, run, end)
         if server is not None:
             _linger(arguments.linger, wakes)
             server.stop(wakes.enough)
@@ -90,21 +93,21 @@ def show_live(
     return exit_code(end)
 
 
-def _let_go(detachment: Detachment | None, store: Store, run: OwnRun) -> None:
-    """Leave the terminal, where that was asked for."""
-    if detachment is not None:
-        say(f"outlive: running · outlive follow {_short_id(store, run)}")
-        detachment.release()
-
-
-def _end(store: Store, run: OwnRun, end: End) -> str:
+def _end(arguments: argparse.Namespace, store: Store, run: OwnRun, end: End) -> str:
     """End a run; returns a line that sums it up."""
     lines = _count_lines(run)
     run.end(end)
     # The end may bring a gap. The work's exit code counts, even where it took the store away.
     with contextlib.suppress(OutliveError):
         lines = _count_lines(run)
-    return _summary(store, run, end, lines=lines)
+    parts = [
+        render_end(end),
+        render_duration(duration_of(run.record, time.time_ns())),
+        f"{lines:,} {'line' if lines == 1 else 'lines'}",
+    ]
+    with contextlib.suppress(OutliveError):
+        parts.append(_hint(arguments, "show", store, run))
+    return " · ".join(parts)
 
 
 def _warn(error: OSError) -> None:
@@ -139,17 +142,5 @@ def _count_lines(run: OwnRun) -> int:
     return tail.lines
 
 
-def _summary(store: Store, run: OwnRun, end: End, *, lines: int) -> str:
-    """Sum a run up in a line."""
-    parts = [
-        render_end(end),
-        render_duration(duration_of(run.record, time.time_ns())),
-        f"{lines:,} {'line' if lines == 1 else 'lines'}",
-    ]
-    with contextlib.suppress(OutliveError):
-        parts.append(f"outlive show {_short_id(store, run)}")
-    return " · ".join(parts)
-
-
-def _short_id(store: Store, run: OwnRun) -> str:
-    return short_ids(store.ids()).get(run.id, run.id)
+def _hint(arguments: argparse.Namespace, subcommand: str, store: Store, run: OwnRun) -> str:
+    return render_hint(arguments, subcommand, short_ids(store.ids()).get(run.id, run.id))

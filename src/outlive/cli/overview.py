@@ -30,7 +30,7 @@ def act(arguments: argparse.Namespace) -> int:
 
         print(f"outlive {version('outlive')}")
         return 0
-    store = existing_store_of(arguments)
+    store = existing_store_of(arguments, may_lack=True)
     records = store.records()
     if records:
         print_runs(records)

@@ -8,7 +8,15 @@ import shlex
 import time
 
 from ..entries import RunRecord
-from .arguments import add_run_name, add_store, duration_of, find_run, render_duration, render_end
+from .arguments import (
+    add_run_name,
+    add_store,
+    duration_of,
+    find_run,
+    render_duration,
+    render_end,
+    render_hint,
+)
 from .console import printable
 
 __all__ = ["act", "add_arguments"]
@@ -32,7 +40,7 @@ def act(arguments: argparse.Namespace) -> int:
     for name, value in _facts(record, tail.lines):
         if value:
             print(f"{name:<8}  {printable(value)}")
-    print(f"\noutlive follow {arguments.run} prints its output")
+    print(f"\n{render_hint(arguments, 'follow', arguments.run)} prints its output")
     return 0
 
 
@@ -43,6 +51,8 @@ def _facts(record: RunRecord, lines: int) -> list[tuple[str, str]]:
         ("run", record.id),
         ("title", record.title),
         ("command", shlex.join(record.command or [])),
+        ("owner", record.owner or ""),
+        ("key", record.key or ""),
         ("labels", ", ".join(f"{key}={value}" for key, value in record.labels.items())),
         ("state", render_end(record.end)),
         ("error", record.end.error or ""),
