@@ -142,7 +142,7 @@ def test_a_shell_in_it_has_its_jobs(outlive, terminal):
     environment = {**outlive.environment, "PS1": "your turn> "}
     shown = terminal("bash", "--norc", "--noprofile", "-i", env=environment)
     shown.expect(b"your turn> ")
-    shown.type(b"sh -c 'echo rea\"\"dy; sleep 300'\r")
+    shown.type(b"sh -c 'echo rea\"\"dy; exec sleep 300'\r")
     shown.expect(b"ready\r\n")
     shown.type(b"\x1a")
     shown.expect(b"Stopped")
