@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -91,6 +93,17 @@ def test_the_same_stage_again_is_that_stage(store):
     seen = [(state["current"], state["total"], state["done"]) for state in told(run)]
     assert (3, 4, False) in seen
     assert seen[-2:] == [(3, 4, True), (0, None, False)]
+
+
+def test_a_stage_that_is_never_left_does_not_keep_its_run(tmp_path):
+    """A server that starts runs for months has none of those that ended in its memory."""
+    with outlive.capture(store=DirectoryStore(tmp_path)) as run:
+        outlive.stage("parse", total=3)
+        outlive.stage("parse").update(2)
+    assert steps(run)[-1] == ("parse", 2, False)
+    kept = weakref.ref(run)
+    del run
+    eventually(lambda: gc.collect() >= 0 and kept() is None)
 
 
 def test_a_stage_that_fails_is_not_done(store):

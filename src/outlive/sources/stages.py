@@ -36,7 +36,7 @@ class Stage:
     """
 
     __slots__ = (
-        "_changed", "_current", "_done", "_lock", "_parent", "_run", "_stop", "_total",
+        "__weakref__", "_changed", "_current", "_done", "_lock", "_parent", "_run", "_stop", "_total",
         "_unit", "name",
     )  # fmt: skip
 
@@ -172,14 +172,15 @@ def _finite(number: float | None) -> float | None:
 #: The stages that this code is within, the innermost last.
 _enclosing: ContextVar[tuple[Stage, ...]] = ContextVar("outlive_stages", default=())
 
-_stages: weakref.WeakKeyDictionary[OwnRun, dict[tuple[str | None, str], Stage]] = (
-    weakref.WeakKeyDictionary()
-)
+#: By parent and name.
+_Stages = weakref.WeakValueDictionary[tuple[str | None, str], Stage]
+#: The run itself keeps its stages, for its end: one that is never left must not keep the run.
+_stages: weakref.WeakKeyDictionary[OwnRun, _Stages] = weakref.WeakKeyDictionary()
 
 
-def _open_stages(run: OwnRun) -> dict[tuple[str | None, str], Stage]:
-    """Get the stages of a run that were told of and not left, by parent and name."""
-    return _stages.setdefault(run, {})
+def _open_stages(run: OwnRun) -> _Stages:
+    """Get the stages of a run that were told of and not left."""
+    return _stages.setdefault(run, weakref.WeakValueDictionary())
 
 
 def stage(name: str, total: float | None = None, unit: str | None = None) -> Stage:
