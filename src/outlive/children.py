@@ -30,6 +30,7 @@ from .journals.base import JournalWriter, Unwritten
 from .journals.memory import MemoryJournal
 from .runs import OwnRun, current_run
 from .sources.logs import capture_logs
+from .sources.progress import ProgressFinder
 from .sources.stdout import route_streams
 from .sources.threads import follow_threads
 
@@ -264,22 +265,32 @@ class _Family:
                 self._pass_on()
 
     def _read(self, connection: socket.socket) -> None:
+        finder = ProgressFinder()
         # A child may be killed at any moment.
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
-            self._add_all(stream)
+            self._add_all(stream, finder)
+        self._add(finder.finish())
         self._links.pop(connection, None)
 
-    def _add_all(self, stream: BinaryIO) -> None:
+    def _add_all(self, stream: BinaryIO, finder: ProgressFinder) -> None:
         origins: dict[int, int] = {}
-        buffer = self._run.buffer
-        while buffer and len(head := stream.read(_FRAME.size)) == _FRAME.size:
+        while len(head := stream.read(_FRAME.size)) == _FRAME.size:
             kind, origin, size = _FRAME.unpack(head)
             payload = stream.read(size)
             if len(payload) < size:
                 return
             if origin not in origins:
                 origins[origin] = self._run.new_origin()
-            buffer.add(Kind(kind), payload, origins[origin])
+            entry = Kind(kind), payload, origins[origin]
+            self._add([entry])
+            if not origin:
+                # What others wrote was looked through where it came to the child.
+                self._add(finder.find(*entry, time.monotonic()))
+
+    def _add(self, entries: Sequence[Unwritten]) -> None:
+        for entry in entries:
+            if self._run.buffer is not None:
+                self._run.buffer.add(*entry)
 
     def _pass_on(self) -> None:
         for connection in list(self._links):

@@ -1,7 +1,9 @@
 """Progress is found in what tqdm and rich draw, and in nothing else."""
 
 import json
+import multiprocessing
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import outlive as library
 from outlive.entries import Kind
 from outlive.journals.base import Reader
 from outlive.sources.progress import PAUSE_SECONDS, ROW_SIZE, STAGES, ProgressFinder
-from outlive.stores import DirectoryStore, MemoryStore
+from outlive.stores import DirectoryStore
 from tests.captures import entries_of
 
 TQDM = """
@@ -138,10 +140,30 @@ def test_bars_in_a_terminal_are_stages(outlive, program, stages):
     assert drawn(last_of(found)) == stages
 
 
-def test_bars_of_work_in_this_process_are_stages():
-    """What tqdm draws on the captured standard error is found there."""
-    with library.capture(store=MemoryStore()) as run:
-        exec(TQDM, {})  # the same program
+def draw() -> None:
+    """Draw all that tqdm can."""
+    exec(TQDM, {})  # the same program
+
+
+def draw_in_a_child(method: str) -> None:
+    """Draw it in a process of multiprocessing."""
+    context: Any = multiprocessing.get_context(method)
+    child = context.Process(target=draw)
+    child.start()
+    child.join()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [draw, *(partial(draw_in_a_child, method) for method in ("fork", "spawn"))],
+    ids=["a thread", "a forked child", "a spawned child"],
+)
+@pytest.mark.parametrize("isolation", [None, "process"], ids=["here", "isolated"])
+def test_bars_of_work_are_stages(tmp_path, work, isolation):
+    """What tqdm draws on the captured standard error is found, in whatever process that is."""
+    store = DirectoryStore(tmp_path)
+    run = library.start(work, title="bars", store=store, isolation=isolation)
+    assert run.wait() is library.State.SUCCEEDED
     found = [entry.payload for entry in entries_of(run) if entry.kind is Kind.STAGE]
     assert drawn(last_of(found)) == TQDM_STAGES
     assert "\rrows: 100%|" in run.text(), "the text stays as it was drawn"

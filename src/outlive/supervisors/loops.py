@@ -187,12 +187,17 @@ class Supervisor:
             channel.answer(message)
 
     def _relay(self, message: Message) -> None:
-        if message.kind in TEXT_KINDS:
+        kind, payload, origin, _ = message
+        is_text = kind in TEXT_KINDS
+        if is_text:
             self._heard_at = monotonic()
-        if message.kind not in TEXT_KINDS or self._quota.admit_whole(message.payload):
-            self._run.write(message.kind, message.payload, message.origin or self._origin)
+        if is_text and not self._quota.admit_whole(payload):
+            self._stop_at_limit(self._limits.describe("quota"))
             return
-        self._stop_at_limit(self._limits.describe("quota"))
+        self._run.write(kind, payload, origin or self._origin)
+        if not origin:
+            # Whoever writes as another origin looks itself.
+            self._tell(self._progress.find(kind, payload, self._origin, monotonic()))
 
     def _tell(self, stages: list[tuple[Kind, bytes, int]]) -> None:
         """Write the stages that the output tells of."""
