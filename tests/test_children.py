@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from outlive.entries import Kind
+from outlive.journals.base import Reader
 from outlive.runs import current_run
+from outlive.sources.stages import event
+from outlive.stores import MemoryStore
 from tests.captures import capturing, entries_of, run_program, texts_of
 
 METHODS = ["fork", "forkserver", "spawn"]
@@ -103,6 +106,35 @@ def test_a_failure_of_a_child_is_told_in_the_run(context):
         child.join()
     assert child.exitcode == 1
     assert "ValueError: deep" in texts_of(run, Kind.ERR)
+
+
+def test_an_event_of_a_child_can_be_told_everywhere(context):
+    """As one of the run, of which a child of the child is a part, too."""
+    store = MemoryStore()
+    with capturing(store) as run:
+        for target, args in ((tell, ("child",)), (tell_deep, (context.get_start_method(),))):
+            child = context.Process(target=target, args=args)
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+    told = [entry.data for entry in Reader(store.activity()).read()]
+    news = [(data["name"], data["data"]) for data in told if data.get("run") == run.id]
+    assert news == [("news", "child"), ("news", "deep")]
+    written = [entry.data["data"] for entry in entries_of(run) if entry.kind is Kind.EVENT]
+    assert written == ["child", "deep"]
+
+
+def tell(what: str) -> None:
+    """Tell all who watch."""
+    event("news", what, everywhere=True)
+
+
+def tell_deep(method: str) -> None:
+    """Tell it in a child of this one."""
+    context: Any = multiprocessing.get_context(method)
+    child = context.Process(target=tell, args=("deep",))
+    child.start()
+    child.join()
 
 
 class Worker(multiprocessing.Process):

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "outlive"
 TABLE = {
     "errors": "",
     "terminal": "",
-    "platforms": "errors",
+    "platforms": "",
     "processes": "platforms",
     "entries": "errors",
     "formats": "errors entries terminal",
@@ -24,10 +24,10 @@ TABLE = {
     "stores": "errors entries journals platforms",
     "settings": "errors stores",
     "viewers": "errors entries formats",
-    "runs": "buffers errors entries formats journals stores settings platforms",
-    "sources": "buffers channels errors entries terminal runs platforms processes",
-    "children": "entries journals runs sources",
-    "supervisors": "channels errors entries settings stores runs sources platforms",
+    "runs": "buffers errors entries journals stores platforms",
+    "sources": "buffers channels errors entries runs platforms processes",
+    "children": "entries journals runs sources stores",
+    "supervisors": "channels errors entries settings stores runs sources",
     "work": "buffers channels errors entries journals settings stores runs sources children"
     " supervisors",
     "__init__": "errors entries stores runs sources work",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import json
 import logging
 import os
 import pickle
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from struct import Struct
@@ -33,6 +34,7 @@ from .sources.logs import capture_logs
 from .sources.progress import ProgressFinder
 from .sources.stdout import route_streams
 from .sources.threads import follow_threads
+from .stores import MemoryStore
 
 if TYPE_CHECKING:
     import socket
@@ -48,6 +50,8 @@ _REST_SECONDS = 30.0
 _LOOK_SECONDS = 0.005
 #: Kind, origin in the child, size of the payload, which follows.
 _FRAME = Struct("<BHI")
+#: No child starts its run: what it sends as that is an event for the activity, in its order.
+_EVERYWHERE = Kind.START
 _PROCESSES = "multiprocessing.process"
 #: What lasts as long as this process, where that is a child.
 _kept = contextlib.ExitStack()
@@ -141,7 +145,7 @@ class _Inside:
     def __call__(self) -> None:
         relay = _Relay(self._record, self._address)
         # Not ended: what is printed afterwards, the traceback of a failure, belongs to it, too.
-        run = OwnRun(None, self._record, relay)  # type: ignore[arg-type]  # its journal is the parent's
+        run = _ChildRun(MemoryStore(), self._record, relay)
         buffer = run.collect(echo=self._echo)
         route_streams()
         follow_threads()
@@ -161,6 +165,14 @@ def _if_picklable(formatter: logging.Formatter | None) -> logging.Formatter | No
     except Exception:  # noqa: BLE001 - whatever a formatter raises; the default does, then
         return None
     return formatter
+
+
+class _ChildRun(OwnRun):
+    """The run in a child, which knows nothing of its store: the parent tells what is for all."""
+
+    def announce(self, kind: Kind, data: Mapping[str, object]) -> None:  # noqa: ARG002 - an event
+        if self.buffer is not None:
+            self.buffer.add(_EVERYWHERE, json.dumps(data).encode())
 
 
 class _Relay(JournalWriter):
@@ -289,7 +301,10 @@ class _Family:
 
     def _add(self, entries: Sequence[Unwritten]) -> None:
         for entry in entries:
-            if self._run.buffer is not None:
+            kind, payload, _ = entry
+            if kind is _EVERYWHERE:
+                self._run.announce(Kind.EVENT, json.loads(payload))
+            elif self._run.buffer is not None:
                 self._run.buffer.add(*entry)
 
     def _pass_on(self) -> None:
