@@ -217,8 +217,8 @@ def test_threads_advance_one_stage(store):
 
 def test_few_entries_are_written_of_many_steps(store, monkeypatch):
     """The first, the last, and between them one in each pause."""
-    monkeypatch.setattr(stages, "PAUSE_SECONDS", 3600.0)
-    looker = stages._Looker()
+    # One of its own: that of this process may be about to pause, and all other tests need it.
+    looker = stages._Looker(3600.0)
     monkeypatch.setattr(stages, "_looker", lambda: looker)
     with outlive.capture(store=store) as run:
         for _ in outlive.track(range(100_000)):

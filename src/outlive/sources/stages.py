@@ -274,8 +274,9 @@ def event(name: str, data: object, *, everywhere: bool = False) -> None:
 class _Looker:
     """Writes the stages that have changed, all of them a few times a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: float = PAUSE_SECONDS) -> None:
         self.changed: SimpleQueue[Stage] = SimpleQueue()
+        self._pause = pause
         threading.Thread(target=self._work, name="outlive-stages", daemon=True).start()
 
     def _work(self) -> None:
@@ -290,7 +291,7 @@ class _Looker:
                 except Exception:  # noqa: BLE001 - all others wait for this thread
                     sys.excepthook(*sys.exc_info())
             del one, stages
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(self._pause)
 
 
 @functools.cache
