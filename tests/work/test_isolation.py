@@ -146,6 +146,13 @@ def test_a_pool_can_be_terminated(start):
     assert run.text() == "[1, 2]\n"
 
 
+def test_a_fork_ends_when_it_is_told(start):
+    """At once, too, when it has only begun to exist."""
+    run = start(isolated.kill_forks)
+    assert run.wait(60) is outlive.State.SUCCEEDED
+    assert run.text().split() == [str(-signal.SIGTERM)] * 50
+
+
 def test_a_fork_may_log(start):
     """Its records arrive, and those of its parent in their order."""
     run = start(isolated.log_in_a_fork)

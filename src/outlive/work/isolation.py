@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -144,7 +145,9 @@ def _enter(fd: int) -> tuple[IsolatedRun, Callable[[], Work]]:
     record = RunRecord(**json.loads(channel.take_facts()))
     run = IsolatedRun(open_store(place), record, channel)
     signal.signal(signal.SIGTERM, run.on_signal)
-    os.register_at_fork(after_in_child=_obey_sigterm)
+    os.register_at_fork(
+        before=_hold_sigterm, after_in_parent=_take_sigterm, after_in_child=_obey_sigterm
+    )
     prints: Any = _Prints(1, "w", closefd=False)
     errors: Any = _Errors(channel)
     sys.stdout = io.TextIOWrapper(prints, "utf-8", "surrogateescape", write_through=True)
@@ -152,9 +155,23 @@ def _enter(fd: int) -> tuple[IsolatedRun, Callable[[], Work]]:
     return run, lambda: _load(content)
 
 
+def _hold_sigterm() -> None:
+    # A child that gets one before it obeys would have forgotten it.
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _take_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
 def _obey_sigterm() -> None:
     # By which pools, for example, end their workers.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _take_sigterm()
+
+
+#: What the thread that forks let through before.
+_held = threading.local()
 
 
 def _load(content: io.BytesIO) -> Work:
