@@ -185,6 +185,18 @@ def test_what_is_no_bar_is_no_stage(pieces):
     assert find(*pieces) == []
 
 
+def test_there_may_be_any_number_of_bars_one_after_the_other():
+    """Those that are done make room for others, however the text is cut."""
+    bars = [
+        b"\rx%d:   0%%|-| 0/1 [00:00<?, ?it/s]\rx%d: 100%%|#| 1/1 [00:00<00:00, 1it/s]\n" % (n, n)
+        for n in range(3 * STAGES)
+    ]
+    for pieces in (bars, [b"".join(bars)]):
+        assert drawn(last_of(find(*pieces))) == {
+            f"x{number}": (1, 1, "it", True) for number in range(3 * STAGES)
+        }
+
+
 def test_each_bar_is_read():
     """Names, numbers with their scale, units, and what is done."""
     assert drawn(last_of(find(*BARS))) == {

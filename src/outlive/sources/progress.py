@@ -18,7 +18,7 @@ __all__ = ["ProgressFinder"]
 PAUSE_SECONDS = 0.25
 #: Bytes of a row that are looked at: bars are as wide as a terminal, with colours.
 ROW_SIZE = 4096
-#: Stages that are told apart in one text.
+#: Stages that are told apart in one text at once; those that are done make room.
 STAGES = 64
 
 _END = re.compile(rb"[\r\n]")
@@ -107,6 +107,8 @@ class _Text:
         self._stages: dict[str, _Progress] = {}
         self._last: str | None = None
         self._told: dict[str, tuple[_Progress, float]] = {}
+        #: Done, no longer known, and not told yet.
+        self._leaving: list[_Progress] = []
 
     def feed(self, text: bytes, now: float) -> list[_Progress]:
         """Look at a piece of text; returns what is to be told now."""
@@ -148,9 +150,24 @@ class _Text:
         progress = _read_row(row, whole=whole)
         if progress is None:
             return
-        if progress.name in self._stages or len(self._stages) < STAGES:
+        if progress.name in self._stages or self._has_room():
             self._stages[progress.name] = progress
             self._last = progress.name
+
+    def _has_room(self) -> bool:
+        """Tell whether one more can be told apart, once the first that is done is let go."""
+        if len(self._stages) < STAGES:
+            return True
+        # The last one may be drawn again, and was then never another.
+        done = (one for one in self._stages.values() if one.done and one.name != self._last)
+        stage = next(done, None)
+        if stage is None:
+            return False
+        del self._stages[stage.name]
+        told, _ = self._told.pop(stage.name, (None, 0.0))
+        if told != stage:
+            self._leaving.append(stage)
+        return True
 
     def _wipe(self, name: str) -> None:
         self._last = None
@@ -158,6 +175,8 @@ class _Text:
         self._stages[name] = _Progress(name, known.current, known.total, known.unit, done=True)
 
     def _select(self, now: float) -> Iterator[_Progress]:
+        while self._leaving:
+            yield self._leaving.pop(0)
         for name, stage in self._stages.items():
             told, at = self._told.get(name, (None, -float("inf")))
             ends = stage.done and (told is None or not told.done)
