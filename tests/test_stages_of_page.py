@@ -229,7 +229,7 @@ def test_levels_and_origins_are_marks(job, page):
 
 
 def test_a_phone_shows_fewer_bars_and_nothing_beside_it(job, browser: Browser):
-    """Three of them, none wider than the screen."""
+    """Three of them, none wider than the screen, and their shares whole."""
     context = browser.new_context(viewport={"width": 390, "height": 700}, reduced_motion="reduce")
     page = context.new_page()
     page.goto(job.url)
@@ -240,4 +240,8 @@ def test_a_phone_shows_fewer_bars_and_nothing_beside_it(job, browser: Browser):
     assert page.locator("#stages").evaluate("element => element.offsetHeight") < 160
     moving = "() => document.getAnimations().length"
     assert page.evaluate(moving) == 0
+    job.stage("a stage with quite a long name, the number 0", 56789, 56789)
+    percent = page.locator("#bars .percent").first
+    expect(percent).to_have_text("100%")
+    assert percent.evaluate("element => element.scrollWidth <= element.clientWidth")
     context.close()

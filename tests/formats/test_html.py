@@ -339,6 +339,15 @@ def test_a_run_that_failed_says_in_which_stage(state):
     assert "in a › b" in page.text()
 
 
+def test_a_run_is_still_in_what_came_last_within_a_stage():
+    """Who leaves a stage tells last how far those around it came; what is done, was left before."""
+    live = Live().stage("a", 0, 2).stage("b", parent="a").stage("a", 1, 2)
+    assert "in a › b" in live.end(End(State.FAILED)).text()
+    live = Live().stage("a", 0, 2).stage("b", parent="a").stage("c", parent="a")
+    live.stage("c", parent="a", done=True).stage("a", 1, 2)
+    assert "in a\n" in live.end(End(State.FAILED)).text() + "\n"
+
+
 def test_the_stages_of_a_run_are_listed_at_its_end():
     """With how far they came; of very many, the last, and how many were before them."""
     live = Live()
@@ -386,6 +395,7 @@ def test_the_number_of_stages_that_are_remembered_is_bounded():
         (40, 100, "rows", "40 / 100 rows"),
         (None, None, "rows", ""),
         (7, None, "it", "7"),
+        (0, None, None, ""),
         (1_500_000, 72_000_000, "B", "1.5 / 72 MB"),
         (0, None, "bytes", "0 B"),
         (float("nan"), 10**400, "", ""),

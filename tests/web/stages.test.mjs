@@ -45,6 +45,16 @@ test("the run is where a stage went on last, and not where one only waits", () =
   assert.deepEqual(where(entry("a", { done: true })), []);
 });
 
+test("the run is still in what came last within a stage that tells how far it came", () => {
+  const where = (...entries) => taken(...entries).place.map(({ name }) => name);
+  const outer = (current) => entry("a", { current, total: 9 });
+  const done = [entry("b", { parent: "a" }), entry("b", { parent: "a", done: true })];
+  assert.deepEqual(where(outer(0), ...done, entry("c", { parent: "a" }), outer(1)), ["a", "c"]);
+  assert.deepEqual(where(outer(0), entry("c", { parent: "a" }), ...done, outer(1)), ["a"]);
+  const circle = [entry("a", { parent: "b" }), entry("b", { parent: "a" }), entry("a", { parent: "b", current: 1 })];
+  assert.equal(where(...circle).length, 2);
+});
+
 test("parents in a circle, or deep down, end somewhere", () => {
   const circle = taken(entry("a", { parent: "b" }), entry("b", { parent: "a" }), entry("c", { parent: "c" }));
   assert.equal(circle.pick(9).length, 3);
@@ -85,6 +95,6 @@ test("what remains is what the rate so far tells, once it tells something", () =
 });
 
 for (const [current, total, unit, said] of [
-  [40, 100, "rows", "40 / 100 rows"], [null, null, "rows", ""], [7, null, null, "7"], [7, null, "it", "7"],
+  [40, 100, "rows", "40 / 100 rows"], [null, null, "rows", ""], [7, null, null, "7"], [0, null, null, ""], [7, null, "it", "7"],
   [1500000, 72000000, "B", "1.5 / 72 MB"], [0, null, "bytes", "0 B"], [1.25, 2, "", "1.3 / 2"], [12345, 20000, "rows", "12,345 / 20,000 rows"],
 ]) test(`figures are said as ${said || "nothing"}`, () => assert.equal(figures({ current, total, unit }), said));

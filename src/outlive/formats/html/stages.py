@@ -49,7 +49,9 @@ class Stage:
 
     @property
     def figures(self) -> str:
-        """`40 / 100 rows`, `1.5 / 5 MB`, `7 files`, or nothing."""
+        """`40 / 100 rows`, `1.5 / 5 MB`, `7 files`, or nothing, as of a stage that counts nothing."""
+        if not self.current and self.total is None and not self.unit:
+            return ""
         numbers = [number for number in (self.current, self.total) if number is not None]
         unit = "" if self.unit == "it" else self.unit
         if numbers and unit in ("B", "byte", "bytes"):
@@ -114,7 +116,15 @@ class Stages:
 
     def place(self) -> list[Row]:
         """Tell where the run is: in the stage that went on last, and those around it."""
-        last = max(reversed(self._active()), key=lambda stage: stage.at, default=None)
+        active = self._active()
+        last = within = _latest(active)
+        # Who leaves a stage tells last how far those around it came: it is still in the one that
+        # came last within.
+        for _ in range(DEEPEST):
+            if within in active:
+                last = within
+                around = [one for one in self._all.values() if last in self.path(one)[-2:-1]]
+                within = _latest(around)
         return [] if last is None else [Row(*pair[::-1]) for pair in enumerate(self.path(last))]
 
     def _active(self) -> list[Stage]:
@@ -146,6 +156,10 @@ class Stages:
         if self._names.get((stage.origin, stage.name)) is stage:
             del self._names[stage.origin, stage.name]
         self.forgotten += stage.is_done
+
+
+def _latest(stages: list[Stage]) -> Stage | None:
+    return max(reversed(stages), key=lambda stage: stage.at, default=None)
 
 
 def _amount(value: Any) -> float | None:  # noqa: ANN401 - whatever was written

@@ -44,7 +44,13 @@ export class Stages {
 
   /** Where the run is: in the stage that went on last, and those around it; the outermost first. */
   get place() {
-    const last = this.#active().reduce((a, b) => (a && a.move > b.move ? a : b), null);
+    const active = new Set(this.#active());
+    let last = latest([...active]);
+    // Who leaves a stage tells last how far those around it came: it is still in the one that came last within.
+    for (let depth = 0, within = last; active.has(within) && depth < DEEPEST; depth++) {
+      last = within;
+      within = latest([...this.all.values()].filter((stage) => this.#parentOf(stage) === last));
+    }
     return last ? this.path(last) : [];
   }
 
@@ -106,8 +112,9 @@ export function remaining({ began, first, at, current, total, done }, now) {
 
 const BYTES = ["B", "KB", "MB", "GB", "TB"];
 
-/** `40 / 100 rows`, `1.5 / 5 MB`, `7 files`, or nothing. */
+/** `40 / 100 rows`, `1.5 / 5 MB`, `7 files`, or nothing, as of a stage that counts nothing. */
 export function figures({ current, total, unit }) {
+  if (!current && total === null && !unit) return "";
   const numbers = [current, total].filter((number) => number !== null);
   if (!numbers.length) return "";
   if (/^(B|bytes?)$/.test(unit)) {
@@ -120,6 +127,8 @@ export function figures({ current, total, unit }) {
 function digits(number) { return number.toLocaleString("en", { maximumFractionDigits: number < 100 ? 1 : 0 }); }
 
 function amount(value) { return Number.isFinite(value) ? value : null; }
+
+function latest(stages) { return stages.reduce((a, b) => (a && a.move > b.move ? a : b), null); }
 
 function compare(a, b) {
   for (let i = 0; i < Math.min(a.length, b.length); i++) if (a[i] !== b[i]) return a[i] - b[i];
