@@ -1,8 +1,7 @@
 """What the work of this process has written and its journal has not yet.
 
-A `print` of 100 bytes costs its thread 1.3 of one to a plain file, and 1.6 until it is appended: the
-text goes into a stream in memory, in C, and one question is asked. The thread that appends comes by
-itself while much is printed.
+A `print` costs little more than one to a plain file: while much is printed, its text goes into a stream
+in memory, in C, and nothing is asked. The thread that appends comes by itself then.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from io import StringIO
 from operator import call
@@ -32,11 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["CURRENT_BUFFER", "Buffer", "encode_text"]
 
 #: Between two looks while much is printed.
-_LOOK_SECONDS = 0.001
+_LOOK_SECONDS = 0.003
 #: Bytes; who prints less between two looks wakes the flusher, and a line leaves in microseconds.
 _BUSY_SIZE = 4096
 #: Bytes; while as many are appended, who prints waits.
-FULL_SIZE = 8 * 1024 * 1024
+FULL_SIZE = 256 * 1024
 #: The longest wait at once, as what is waited for may itself wait for what a finalizer interrupted.
 _HOLD_SECONDS = 1.0
 
@@ -55,25 +54,23 @@ Item = str | Unwritten
 class Buffer:
     """Collects what all threads of a run write, in order; a thread of its own appends it.
 
-    What piles up while that appends becomes one entry. Memory is bounded by what can be printed
-    between two looks, 1 ms and the wait for the GIL: 2 to 4 MB at full speed. Where a look finds more
-    than 8 MiB, since the disk is slow, whoever prints waits until that is appended (measured: with
-    all copies at most 70 MB).
+    What piles up while that appends becomes one entry. Where a look finds more than 256 KiB, whoever
+    prints waits until that is appended: so memory is bounded by what can be printed between two looks,
+    3 ms and the wait for the GIL (measured: 8 MB in all), and a disk that is slow is waited for.
 
-    `write`, `awake` and `closed` are open to the one hot path, `print`: write a text, in C, and
-    where nobody is awake ask whether it is closed and `hurry`. A buffer that echoes is never
-    awake: its texts take the way where there is time to.
+    `write` is the one hot path, `print`: while the flusher looks by itself, that of the stream in memory;
+    otherwise it takes nothing and returns None, and the text is to be given to `take`. A buffer that
+    echoes always wants that: its texts take the way where there is time to.
 
     Signal handlers and `__del__` may write at any moment: what they can meet is reentrant.
     """
 
     __slots__ = (
-        "__weakref__", "_appending", "_called", "_full", "_gate", "_items", "_last", "_mutex", "_over",
-        "_pour", "_texts", "_wakes", "_writer", "awake", "closed", "echo", "finder", "recorder", "write",
+        "__weakref__", "_appending", "_called", "_gate", "_hold", "_items", "_last", "_mutex", "_over",
+        "_pour", "_texts", "_wakes", "_write_text", "_writer", "closed", "echo", "finder", "recorder", "write",
     )  # fmt: skip
 
     def __init__(self, writer: JournalWriter, *, echo: bool = False) -> None:
-        self.awake = False
         self.closed = False
         self.echo = echo
         #: Takes the records of logging, where they are captured.
@@ -81,7 +78,6 @@ class Buffer:
         #: Looks for progress in what is printed, if somebody set it.
         self.finder: Finder | None = None
         self._writer = writer
-        self._full = False
         self._over = False
         self._reset()
         # Not at the first print, which may be a signal handler's: to start a thread takes locks.
@@ -92,18 +88,40 @@ class Buffer:
         # Not a TextIOWrapper, whose pending text CPython 3.11 may lose when it is written to amid a
         # flush (gh-119506), and of which every record would have to flush some.
         self._texts = StringIO()
-        self.write = self._texts.write
+        self._write_text = self._texts.write
+        # Swapped by the flusher. Between the look-up of a function in C and its call, CPython gives the
+        # GIL to nobody: no text comes later than the look that follows the swap.
+        self.write: Callable[[str], int | None] = _take_nothing
         self._pour = (self._texts.getvalue, self._texts.__init__)  # type: ignore[misc]
         self._items: list[Item] = []
         self._gate = threading.RLock()
         self._mutex = threading.RLock()
         self._appending = False
+        #: Held while so much is appended that who prints waits for it.
+        self._hold: threading.Lock | None = None
         self._called = False
         # The one queue whose `put` may be interrupted by itself. None wakes the flusher; a held
         # lock is released once everything before it is appended.
         self._wakes: SimpleQueue[threading.Lock | None] = SimpleQueue()
         #: The last one of those.
         self._last: threading.Lock | None = None
+
+    @property
+    def awake(self) -> bool:
+        """Whether the flusher looks by itself."""
+        return self.write is not _take_nothing
+
+    def take(self, text: str) -> int | None:
+        """Take a printed text while the flusher sleeps; returns its length, None after the end."""
+        hold = self._hold
+        if hold is not None and not self._mutex._is_owned() and hold.acquire(timeout=_HOLD_SECONDS):  # type: ignore[attr-defined]  # noqa: SLF001 - as Condition does
+            hold.release()
+        with self._gate:
+            if self.closed:
+                return None
+            size = self._write_text(text)
+        self._wake()
+        return size
 
     def add(self, kind: Kind, payload: bytes, origin: int = 0) -> bool:
         """Take anything but a printed text; tells whether it was taken: not after the end."""
@@ -113,7 +131,7 @@ class Buffer:
             self._collect()
             self._items.append((kind, payload, origin))
         if not self.awake:
-            self.hurry()
+            self._wake()
         return True
 
     def _collect(self) -> None:
@@ -122,11 +140,8 @@ class Buffer:
             # Get the text and empty the stream: one step of C, between which nobody comes.
             self._items.extend(filter(None, map(call, self._pour)))
 
-    def hurry(self) -> None:
-        """Wake the flusher, or wait for it where it cannot keep up."""
-        if self._full and not self._mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as Condition does
-            self._wait(_HOLD_SECONDS)
-        elif not self._called:
+    def _wake(self) -> None:
+        if not self._called:
             self._called = True
             self._wakes.put(None)
 
@@ -160,6 +175,7 @@ class Buffer:
             if self.closed:
                 return
             self.closed = True
+            self.write = _take_nothing
             self._last = _held_lock()
             self._wakes.put(self._last)
         if sys.is_finalizing():
@@ -168,17 +184,9 @@ class Buffer:
             self._last.acquire()
         _buffers.discard(self)
 
-    def take_rest(self) -> list[str]:
-        """Take what was printed too late, by a thread that was left over."""
-        with self._mutex:
-            # Before, it is in time.
-            rest = self._take() if self._over else []
-        return [item for item in rest if isinstance(item, str)]
-
     def abandon(self) -> None:
         """Forget everything in a forked child: it is the parent's."""
         self.closed = self._over = True
-        self.awake = self._full = False
         self._reset()
 
     def _work(self) -> None:
@@ -193,10 +201,17 @@ class Buffer:
                 sys.excepthook(*sys.exc_info())
             if wake is not None:
                 wake.release()
-            self.awake = size >= _BUSY_SIZE and not self.echo and not self._over
-            if not self.awake and (self._items or self._texts.tell()):
+            busy = self._watch(busy=size >= _BUSY_SIZE)
+            if not busy and (self._items or self._texts.tell()):
                 # Somebody found us awake just before. Behind those who wait already.
                 self._wakes.put(None)
+
+    def _watch(self, *, busy: bool) -> bool:
+        """Look by itself from now on, or sleep."""
+        with self._gate:
+            busy = busy and not (self.echo or self.closed)
+            self.write = self._write_text if busy else _take_nothing
+        return busy
 
     def _next_wake(self) -> threading.Lock | None:
         try:
@@ -214,15 +229,12 @@ class Buffer:
                 return 0
             self._appending = True
             try:
-                if last:
-                    # Before the look: who prints later asks.
-                    self.awake = False
                 size = self._append(_merge(self._take()))
                 if last and self.finder is not None:
                     self._append(self.finder.finish())
                 return size
             finally:
-                self._appending = self._full = False
+                self._appending = False
                 self._over = last
 
     def _take(self) -> list[Item]:
@@ -234,15 +246,25 @@ class Buffer:
 
     def _append(self, entries: Sequence[Unwritten]) -> int:
         size = sum([len(payload) for _, payload, _ in entries])
-        if size >= FULL_SIZE:
-            self._full = True
-            self.awake = False
+        if size < FULL_SIZE:
+            self._write(entries)
+            return size
+        hold = self._hold = _held_lock()
+        self.write = _take_nothing
+        try:
+            self._write(entries)
+            self._watch(busy=True)
+        finally:
+            self._hold = None
+            hold.release()
+        return size
+
+    def _write(self, entries: Sequence[Unwritten]) -> None:
         if entries:
             self._writer.append_all(entries)
         stages = self._find(entries)
         if stages:
             self._writer.append_all(stages)
-        return size
 
     def _find(self, entries: Sequence[Unwritten]) -> list[Unwritten]:
         """Find what is told by what was printed; whoever writes as another origin looks itself."""
@@ -257,6 +279,10 @@ class Buffer:
 CURRENT_BUFFER: ContextVar[Buffer | None] = ContextVar("outlive_buffer", default=None)
 
 _buffers: weakref.WeakSet[Buffer] = weakref.WeakSet()
+
+
+def _take_nothing(_: str) -> None:
+    pass
 
 
 def _held_lock() -> threading.Lock:

@@ -78,18 +78,13 @@ class RoutedText(io.TextIOBase):
         # In two steps: a method that is no method of the class is called slower in one.
         write = buffer.write
         size = write(text)
-        if not buffer.awake:
-            self._hurry(buffer, text)
-        return size
+        return self._take(buffer, text) if size is None else size
 
-    def _hurry(self, buffer: Buffer, text: str) -> None:
-        if buffer.closed:
-            for rest in buffer.take_rest():
-                self.write_through(rest)
-            return
-        if buffer.echo:
-            self.write_through(text)
-        buffer.hurry()
+    def _take(self, buffer: Buffer, text: str) -> int:
+        size = buffer.take(text)
+        if size is not None and not buffer.echo:
+            return size
+        return self.write_through(text)
 
     def write_bytes(self, data: bytes) -> None:
         """Write to the current run, which there must be."""

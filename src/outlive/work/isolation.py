@@ -216,7 +216,7 @@ class _ChannelBuffer(Buffer):
     __slots__ = ("_channel",)
 
     def __init__(self, channel: ChannelEnd) -> None:
-        self.awake = self.closed = self.echo = False
+        self.closed = self.echo = False
         self.recorder = None
         self.write = self._print
         self._channel = channel
@@ -224,9 +224,6 @@ class _ChannelBuffer(Buffer):
     def _print(self, text: str) -> int:
         self.add(Kind.OUT, encode_text(text))
         return len(text)
-
-    def hurry(self) -> None:
-        pass
 
     def add(self, kind: Kind, payload: bytes, origin: int = 0) -> bool:
         if not self.closed:
