@@ -93,8 +93,10 @@ def test_a_command_runs_where_cwd_says(outlive, tmp_path):
 
 
 def test_a_command_that_deletes_the_store_keeps_its_exit_code(outlive):
-    """The work goes on, and ends as it ends, when the log is taken away under it."""
-    result = outlive("run", "--pipe", "--", "sh", "-c", f"rm -rf {outlive.store}; echo on; exit 7")
-    assert (result.returncode, result.stdout) == (7, b"on\n"), result.stderr
+    """The work goes on, and ends as it ends, when the log is taken away under it; stages, too."""
+    bar = "files:  50%|#####     | 1/2 [00:00<00:01,  1.00it/s]"
+    script = f"rm -rf {outlive.store}; echo '{bar}'; echo on; exit 7"
+    result = outlive("run", "--pipe", "--", "sh", "-c", script)
+    assert (result.returncode, result.stdout) == (7, f"{bar}\non\n".encode()), result.stderr
     assert b"Traceback" not in result.stderr
     assert last_line(result).startswith("failed (7)")

@@ -421,6 +421,18 @@ def test_a_store_that_was_taken_away_is_made_anew(tmp_path):
         shutil.rmtree(tmp_path / "store")
 
 
+def test_work_goes_on_where_its_store_was_taken_away(tmp_path):
+    """Nothing is told of it any more, its stages neither."""
+
+    def work() -> None:
+        shutil.rmtree(tmp_path / "store")
+        with outlive.stage("parse"):
+            print("on", flush=True)
+
+    run = outlive.start(work, store=tmp_path / "store")
+    assert run.wait(SECONDS) is outlive.State.SUCCEEDED
+
+
 def count(place) -> int:
     """Count the runs of a directory."""
     return len(DirectoryStore(place).ids()) if place.exists() else 0

@@ -161,21 +161,23 @@ class Store(ABC):
 
     def _hear(self, run: str, kind: Kind, payload: bytes) -> None:
         """Take notice of what this process appended to a run's journal."""
-        if kind is Kind.STAGE:
-            announcer = self._announcers.get(run)
-            if announcer is None:
-                record = RunRecord.of(self.journal(run).start())
-                announcer = StageAnnouncer(record, self.announce)
-                announcer = self._announcers.setdefault(run, announcer)
-            announcer.add(payload)
-            return
-        announcer = self._announcers.pop(run, None)
-        if announcer is not None:
-            announcer.flush()
         # It may be removed at once, and what cannot be noted is no trouble of the work's.
         with contextlib.suppress(OutliveError, OSError):
+            if kind is Kind.STAGE:
+                self._announcer(run).add(payload)
+                return
+            announcer = self._announcers.pop(run, None)
+            if announcer is not None:
+                announcer.flush()
             journal = self.journal(run)
             self._finish(RunRecord.of(journal.start(), journal.end()))
+
+    def _announcer(self, run: str) -> StageAnnouncer:
+        announcer = self._announcers.get(run)
+        if announcer is None:
+            announcer = StageAnnouncer(RunRecord.of(self.journal(run).start()), self.announce)
+        # Of two threads that made one, one has it.
+        return self._announcers.setdefault(run, announcer)
 
     def _finish(self, record: RunRecord) -> None:
         """Take notice that a run has ended; one process does, that which recorded it."""
