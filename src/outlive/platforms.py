@@ -147,13 +147,8 @@ def is_alive(process: dict[str, Any]) -> bool:
 
 def _start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of a process (proc(5), stat, field 22)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    # A zombie writes nothing any more.
-    return None if fields[0] == b"Z" else int(fields[19])
+    _, fields = _stat_of(Path(f"/proc/{pid}/stat"))
+    return int(fields[19]) if fields else None
 
 
 def _boot() -> str:
@@ -199,9 +194,8 @@ def list_processes() -> dict[int, Process]:
     """List all processes that are more than zombies; none where the system has no such list."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
-        # Orphans stay zombies for ever where process 1 does not reap, as in many containers.
         head, fields = _stat_of(path)
-        if fields and fields[0] not in (b"Z", b"X"):
+        if fields:
             pid, _, name = head.partition(b" (")
             parent, group, session = map(int, fields[1:4])
             readable = "".join(c for c in name.decode(errors="replace") if c.isprintable())
@@ -210,10 +204,13 @@ def list_processes() -> dict[int, Process]:
 
 
 def _stat_of(path: Path) -> tuple[bytes, list[bytes]]:
-    """Get a process's number and name, and what stands behind them (proc(5), stat)."""
+    """Get a living process's number and name, and what stands behind them (proc(5), stat)."""
     with contextlib.suppress(OSError):
-        head, _, fields = path.read_bytes().rpartition(b")")
-        return head, fields.split()
+        head, _, rest = path.read_bytes().rpartition(b")")
+        fields = rest.split()
+        # A zombie does nothing any more, and is one for ever where process 1 does not reap orphans.
+        if fields and fields[0] not in (b"Z", b"X"):
+            return head, fields
     return b"", []
 
 

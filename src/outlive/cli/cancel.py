@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 
-from ..entries import End, Kind
+from ..entries import Kind
 from ..journals.base import Reader
+from ..runs import Run
 from ..supervisors import REPORTER
 from .arguments import add_run_name, add_store, find_run, render_end
 from .console import printable
 
 __all__ = ["act", "add_arguments"]
-
-_SETTLE_SECONDS = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,18 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(arguments: argparse.Namespace) -> int:
     """Cancel the run and wait for its end."""
-    store, run = find_run(arguments)
-    journal = store.journal(run)
-    news = threading.Event()
-    journal.watch(news.set)
-    journal.settle()
-    reader = Reader(journal, journal.locate_end())
-    journal.request_cancel()
-    while (end := journal.end()) is None:
-        if not news.wait(_SETTLE_SECONDS):
-            journal.settle()
-        news.clear()
-    print(" · ".join([render_end(End.of(end)), *_reports(reader)]), file=sys.stderr)
+    run = Run(*find_run(arguments))
+    reader = Reader(run.journal, run.journal.locate_end())
+    run.cancel()
+    run.wait()
+    print(" · ".join([render_end(run.record.end), *_reports(reader)]), file=sys.stderr)
     return 0
 
 
