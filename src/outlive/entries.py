@@ -59,6 +59,7 @@ class Position(NamedTuple):
     `offset` is where an entry begins, in the journal's own measure; `byte` counts the bytes of
     that entry's text already consumed; `line` is the number of the line that continues here. Where
     the beginning of that line is missing, it is the number of the next one: the rest is skipped.
+    With it, who resumes before the oldest entry that is kept is told how many lines are gone.
     """
 
     offset: int

@@ -272,7 +272,10 @@ def event(name: str, data: object, *, everywhere: bool = False) -> None:
 
 
 class _Looker:
-    """Writes the stages that have changed, all of them a few times a second."""
+    """Writes the stages that have changed, all of them a few times a second.
+
+    Not each step does, which need not ask the time then; and what stalls has told how far it came.
+    """
 
     def __init__(self, pause: float = PAUSE_SECONDS) -> None:
         self.changed: SimpleQueue[Stage] = SimpleQueue()
