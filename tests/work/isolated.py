@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -141,6 +142,14 @@ def track_stages():
     with outlive.stage("outer"):
         for _ in outlive.track(range(3), stage="inner"):
             pass
+
+
+def leave_a_thread_behind():
+    """Print when the run has its end, through the stream that a part of it put there."""
+    with outlive.capture(store="memory:"):
+        print("within")
+    run: Any = outlive.current_run()
+    threading.Thread(target=lambda: (run.wait(), print("late"))).start()
 
 
 def read():

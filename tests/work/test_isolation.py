@@ -197,6 +197,13 @@ def test_a_part_may_be_a_run_of_its_own(start):
     assert run.text() == "before\nafter within\n"
 
 
+def test_a_thread_that_is_left_prints_on(start):
+    """What it prints when the run has its end goes where the console would be: it is heard still."""
+    run = start(isolated.leave_a_thread_behind)
+    run.wait(60)
+    assert run.text() == "late\n"
+
+
 def test_there_is_nothing_to_read(start):
     """Standard input is empty, though the work itself came that way."""
     run = start(isolated.read)

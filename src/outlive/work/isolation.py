@@ -218,17 +218,18 @@ class _ChannelBuffer(Buffer):
     def __init__(self, channel: ChannelEnd) -> None:
         self.closed = self.echo = False
         self.recorder = None
-        self.write = self._print
+        self.write = self.take
         self._channel = channel
 
-    def _print(self, text: str) -> int:
-        self.add(Kind.OUT, encode_text(text))
-        return len(text)
+    def take(self, text: str) -> int | None:
+        return len(text) if self.add(Kind.OUT, encode_text(text)) else None
 
     def add(self, kind: Kind, payload: bytes, origin: int = 0) -> bool:
-        if not self.closed:
-            self._channel.send(kind, payload, origin)
-        return not self.closed
+        # Asked once: it may be closed meanwhile.
+        if self.closed:
+            return False
+        self._channel.send(kind, payload, origin)
+        return True
 
     def flush(self) -> None:
         pass
