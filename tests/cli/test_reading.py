@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from outlive.cli import main
+from outlive.cli import list_runs, main
 from outlive.entries import parse_time
 
 FIELDS = {
@@ -49,6 +49,20 @@ def test_runs_are_listed_the_newest_first(outlive, call):
     assert call() == call("list")
     for line, title in ((first, "first"), (second, "second")):
         assert f"title     {title}\n" in call("show", line.split()[0])
+
+
+def test_a_table_has_the_newest_and_counts_the_others(outlive, monkeypatch, capfd):
+    """Nobody reads a hundred thousand lines; what is left out is said, and JSON has it."""
+    for title in ("first", "second", "third"):
+        outlive("run", "--title", title, "--", "true")
+    monkeypatch.setattr(list_runs, "_SHOWN", 2)
+    monkeypatch.setenv("OUTLIVE_STORE", str(outlive.store))
+    assert main(["list"]) == 0
+    table, told = capfd.readouterr()
+    assert [line.split()[-1] for line in table.splitlines()] == ["third", "second"]
+    assert told == "… and 1 older: outlive list --json has all\n"
+    assert main(["list", "--json"]) == 0
+    assert len(json.loads(capfd.readouterr().out)) == 3
 
 
 def test_json_has_all_fields(outlive, call):

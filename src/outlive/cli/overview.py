@@ -30,10 +30,6 @@ def act(arguments: argparse.Namespace) -> int:
 
         print(f"outlive {version('outlive')}")
         return 0
-    store = existing_store_of(arguments, may_lack=True)
-    records = store.records()
-    if records:
-        print_runs(records)
-    else:
+    if not print_runs(existing_store_of(arguments, may_lack=True)):
         print(_EXAMPLES, end="")
     return 0
