@@ -207,9 +207,9 @@ def test_the_last_line_sums_up(outlive, script, summary):
     assert re.fullmatch(summary + f" · outlive show {run[:3]}", last), last
 
 
-def test_what_is_said_to_be_typed_next_finds_the_run(outlive):
+def test_what_is_said_to_be_typed_next_finds_the_run(outlive, tmp_path):
     """In the store that was named, too."""
-    result = outlive("run", "--store", "an other", "--", "echo", "on")
+    result = outlive("run", "--store", str(tmp_path / "an other"), "--", "echo", "on")
     show = result.stderr.decode().splitlines()[-1].partition(" · outlive show ")[2]
     shown = outlive("show", *shlex.split(show))
     follow = shown.stdout.decode().splitlines()[-1].removesuffix(" prints its output")
