@@ -82,6 +82,21 @@ def test_what_happens_is_shown_without_asking_again(listed, page):
     assert sorted(kinds) == ["eventsource", "fetch"]
 
 
+def test_a_row_is_whole_from_the_first(listed, page):
+    """When it began and how long it took are there with its state, and not a moment later."""
+    page.goto(listed.url)
+    expect(page.locator("#empty")).to_be_visible()
+    page.evaluate(
+        """() => { window.seen = []; new MutationObserver(() => seen.push(document.querySelector("#rows tr").innerText))
+          .observe(document.querySelector("#rows"), { subtree: true, childList: true }); }"""
+    )
+    listed.start("new", 5).close(SUCCEEDED)
+    expect(page.locator("#rows tr")).to_contain_text("succeeded")
+    seen = page.evaluate("seen")
+    assert seen
+    assert [text for text in seen if "ago" not in text and "just now" not in text] == []
+
+
 def test_a_stage_is_a_bar_in_the_row(listed, page):
     """The outermost that tells how far it is, and where inside of it the run is."""
     writer = listed.start("import")

@@ -396,6 +396,8 @@ def test_the_number_of_stages_that_are_remembered_is_bounded():
         (None, None, "rows", ""),
         (7, None, "it", "7"),
         (0, None, None, ""),
+        (41, 100, "%", ""),
+        (41, None, "%", "41 %"),
         (1_500_000, 72_000_000, "B", "1.5 / 72 MB"),
         (0, None, "bytes", "0 B"),
         (float("nan"), 10**400, "", ""),

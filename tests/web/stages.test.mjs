@@ -95,6 +95,6 @@ test("what remains is what the rate so far tells, once it tells something", () =
 });
 
 for (const [current, total, unit, said] of [
-  [40, 100, "rows", "40 / 100 rows"], [null, null, "rows", ""], [7, null, null, "7"], [0, null, null, ""], [7, null, "it", "7"],
+  [40, 100, "rows", "40 / 100 rows"], [null, null, "rows", ""], [7, null, null, "7"], [0, null, null, ""], [41, 100, "%", ""], [41, null, "%", "41 %"], [7, null, "it", "7"],
   [1500000, 72000000, "B", "1.5 / 72 MB"], [0, null, "bytes", "0 B"], [1.25, 2, "", "1.3 / 2"], [12345, 20000, "rows", "12,345 / 20,000 rows"],
 ]) test(`figures are said as ${said || "nothing"}`, () => assert.equal(figures({ current, total, unit }), said));

@@ -49,8 +49,9 @@ class Stage:
 
     @property
     def figures(self) -> str:
-        """`40 / 100 rows`, `1.5 / 5 MB`, `7 files`, or nothing, as of a stage that counts nothing."""
-        if not self.current and self.total is None and not self.unit:
+        """`40 / 100 rows`, `1.5 / 5 MB`, `7 files`; nothing where nothing is counted, or percent."""
+        # Percent of what has a total are said beside.
+        if self.unit == "%" if self.total is not None else not (self.current or self.unit):
             return ""
         numbers = [number for number in (self.current, self.total) if number is not None]
         unit = "" if self.unit == "it" else self.unit

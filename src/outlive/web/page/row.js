@@ -1,6 +1,6 @@
 // One row of the list: made once, and then only changed, so that focus and selection stay.
 
-import { ago, badge, commandOf, el, elapsed, outcome, say } from "./common.js";
+import { ago, badge, commandOf, el, elapsed, now, outcome, say } from "./common.js";
 import { Stages, figures, share } from "./stages.js";
 
 /** A run in the list. */
@@ -39,6 +39,7 @@ export class Row {
       this.bar.hidden = true;
       this.stages = null;
     }
+    this.tick(now());
   }
 
   /** Takes a stage; `draw` shows it. The activity leaves some out, so that only the last is sure to go on. */
@@ -61,9 +62,9 @@ export class Row {
   }
 
   /** The times, once a second. */
-  tick(now) {
-    say(this.took, elapsed(this.run, now));
-    say(this.when, ago(Date.parse(this.run.started_at), now));
+  tick(at) {
+    say(this.took, elapsed(this.run, at));
+    say(this.when, ago(Date.parse(this.run.started_at), at));
   }
 
   /** Hides the row unless it has all these words. */

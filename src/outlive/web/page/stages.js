@@ -112,9 +112,9 @@ export function remaining({ began, first, at, current, total, done }, now) {
 
 const BYTES = ["B", "KB", "MB", "GB", "TB"];
 
-/** `40 / 100 rows`, `1.5 / 5 MB`, `7 files`, or nothing, as of a stage that counts nothing. */
+/** `40 / 100 rows`, `1.5 / 5 MB`, `7 files`; nothing where nothing is counted, or percent alone, which are said beside. */
 export function figures({ current, total, unit }) {
-  if (!current && total === null && !unit) return "";
+  if (total === null ? !current && !unit : unit === "%") return "";
   const numbers = [current, total].filter((number) => number !== null);
   if (!numbers.length) return "";
   if (/^(B|bytes?)$/.test(unit)) {
