@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 import sys
 import threading
 import time
@@ -135,6 +136,26 @@ def tell_deep(method: str) -> None:
     child = context.Process(target=tell, args=("deep",))
     child.start()
     child.join()
+
+
+def test_a_run_of_a_child_s_own_ends_once(close_context, tmp_path):
+    """Descriptors that it gave back by then are others' when the child ends."""
+    child = close_context.Process(target=run_alone, args=(tmp_path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert {file.stat().st_size for file in tmp_path.iterdir()} == {0}
+
+
+def run_alone(folder: Path) -> None:
+    """Have a run with a child, and open many files afterwards."""
+    with capturing() as run:
+        child = multiprocessing.Process(target=print, args=("deep",))
+        child.start()
+        child.join()
+    assert run.text() == "deep\n"
+    for number in range(20):
+        os.open(folder / f"{number}", os.O_WRONLY | os.O_CREAT)
 
 
 class Worker(multiprocessing.Process):

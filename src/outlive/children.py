@@ -65,11 +65,11 @@ def follow_processes() -> None:
     module = sys.modules.get(_PROCESSES)
     if module is not None:
         _wrap_start(module)
-    elif _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)
+    elif _hook not in sys.meta_path:
+        sys.meta_path.insert(0, _hook)
 
 
-class _Finder:
+class _ImportHook:
     """Waits for the module of processes to be imported."""
 
     def find_spec(
@@ -90,7 +90,7 @@ class _Finder:
         return spec
 
 
-_finder = _Finder()
+_hook = _ImportHook()
 #: What others put there before us; empty before the first run.
 _original_start: list[Callable[[BaseProcess], None]] = []
 
@@ -242,10 +242,12 @@ class _Family:
         _inherited.add(self._listener)
         self._acceptor = threading.Thread(target=self._accept, name="outlive-family", daemon=True)
         self._acceptor.start()
-        run.before_end(self._settle)
+        settle: Callable[[], object] = self._settle
         if process.parent_process() is not None:
-            # Where this is a child itself: after it has joined its own, before it is flushed.
-            util.Finalize(None, self._settle, exitpriority=-1)
+            # Where this is a child itself: after it has joined its own, before it is flushed; unless a
+            # run of its own has ended before, for this is done once.
+            settle = util.Finalize(None, self._settle, exitpriority=-1)
+        run.before_end(settle)
         self._stop_listening = run.on_cancel(self._pass_on)
 
     def add(self, process: BaseProcess) -> None:

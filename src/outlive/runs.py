@@ -123,7 +123,7 @@ class OwnRun(Run):
         self._cancelled = threading.Event()
         self._stop_listening: Callable[[], None] = _do_nothing
         self._origins = itertools.count()
-        self._last_words: set[Callable[[], None]] = set()
+        self._last_words: set[Callable[[], object]] = set()
         self._syncer: threading.Thread | None = None
         self._syncer_lock = threading.Lock()
         _own_runs[self.id] = self
@@ -243,7 +243,7 @@ class OwnRun(Run):
         look()
         return stop
 
-    def before_end(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def before_end(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call `callback` before the end is recorded: it may still write; returns a stop."""
         self._last_words.add(callback)
         return functools.partial(self._last_words.discard, callback)

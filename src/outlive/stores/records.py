@@ -2,8 +2,8 @@
 
 It is a cache and nothing else: the folders of the runs say which there are, and their journals what
 they are. What ended never changes, so a row is never wrong; what has no row is read from its
-journal, and gets one. Hence nothing ever waits for the database or fails with it, and one that is
-damaged is thrown away.
+journal, and gets one. Hence nothing fails with the database, or waits for it longer than a second,
+and one that is damaged is thrown away.
 """
 
 from __future__ import annotations
