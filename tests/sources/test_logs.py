@@ -4,9 +4,11 @@ import io
 import logging
 import sys
 import threading
+from types import FrameType
 
 import pytest
 
+from outlive.buffers import CURRENT_BUFFER
 from outlive.entries import TEXT_KINDS, Kind
 from tests.captures import capturing, entries_of, run_program, texts_of
 
@@ -118,6 +120,22 @@ def test_a_record_that_cannot_be_formatted_stops_nobody(logger):
         logger.info("next")
     assert "--- Logging error ---" in texts_of(run, Kind.ERR)
     assert texts_of(run, Kind.LOG) == "INFO tests.logs: next\n"
+
+
+def test_an_interrupted_record_leaves_the_run_where_it_was(logger):
+    """Ctrl-C may come between any two steps."""
+
+    def interrupt(_: FrameType, happened: str, function: object) -> None:
+        if happened == "c_return" and function == CURRENT_BUFFER.set:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    with capturing() as run:
+        sys.setprofile(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            logger.warning("interrupted")
+        print("on")
+    assert texts_of(run, Kind.OUT) == "on\n"
 
 
 def test_nothing_is_left_behind():

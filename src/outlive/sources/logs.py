@@ -121,11 +121,12 @@ def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
     if recorder.asked_level is not None and not _levels.original(self, record.levelno):
         return
     # Without a run: what a handler writes to standard error is no further line of it.
-    token = CURRENT_BUFFER.set(None)
+    # Within: a KeyboardInterrupt may come right after, and what is printed then is the run's again.
     try:
+        CURRENT_BUFFER.set(None)
         _records.original(self, record)
     finally:
-        CURRENT_BUFFER.reset(token)
+        CURRENT_BUFFER.set(buffer)
 
 
 def _is_enabled_for(self: logging.Logger, level: int) -> object:
