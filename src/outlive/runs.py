@@ -130,13 +130,15 @@ class OwnRun(Run):
 
     @property
     def record(self) -> RunRecord:
-        return self._record if self._is_here() else super().record
+        return self._record if self.is_here else super().record
 
     @property
     def journal(self) -> Journal:
-        return self._writer.journal if self._is_here() else super().journal
+        return self._writer.journal if self.is_here else super().journal
 
-    def _is_here(self) -> bool:
+    @property
+    def is_here(self) -> bool:
+        """Whether this process writes it, and not the one that it was forked from."""
         return os.getpid() == self._pid
 
     @property
@@ -186,7 +188,7 @@ class OwnRun(Run):
         return bound
 
     def wait(self, timeout: float | None = None) -> State:
-        if not self._is_here():
+        if not self.is_here:
             return super().wait(timeout)
         self._ended.wait(timeout)
         return self.state

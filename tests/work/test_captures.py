@@ -1,6 +1,9 @@
 """Runs around the code right here."""
 
 import asyncio
+import os
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -71,6 +74,41 @@ def test_what_comes_before_the_first_line_ends_the_run(store, monkeypatch):
         pytest.fail("it began")
     assert [record.end.state for record in store.records()] == [State.CANCELLED]
     assert outlive.current_run() is None
+
+
+def test_a_second_interrupt_does_not_keep_the_run_from_ending(store):
+    """Nobody else would end it; who waits here need not."""
+    here, go = threading.get_ident(), threading.Event()
+
+    def interrupt() -> None:
+        signal.pthread_kill(here, signal.SIGINT)
+        go.wait(SECONDS)
+
+    with pytest.raises(KeyboardInterrupt), outlive.capture(store=store) as run:
+        run.before_end(interrupt)
+    go.set()
+    assert run.wait(SECONDS) is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("way", ["exit", "fail"])
+def test_a_forked_child_leaves_it_to_its_parent(store, way, capfd):
+    """What is raised there goes on, and the run, too."""
+    with outlive.capture(store=store) as run:
+        child = 0
+        try:
+            with outlive.capture(store=store) as inner:
+                child = os.fork()
+                if not child:
+                    raise SystemExit(3) if way == "exit" else ValueError
+        except (SystemExit, ValueError) as error:
+            if not child:
+                os._exit(3 if isinstance(error, SystemExit) else 4)
+            raise
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (3 if way == "exit" else 4)
+        print("on")
+    assert ended(inner) == (State.SUCCEEDED, "")
+    assert ended(run) == (State.SUCCEEDED, "on\n")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_captures_in_tasks_do_not_mix(store):

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -93,8 +94,24 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._context.__exit__(None, None, None)
-        self._run.end(judge(self._run, error, trace))
+        try:
+            self._context.__exit__(None, None, None)
+        finally:
+            # In a forked child it goes on, in its parent.
+            if self._run.is_here:
+                self._end(error, trace)
+
+    def _end(self, error: BaseException | None, trace: TracebackType | None) -> None:
+        def end() -> None:
+            self._run.end(judge(self._run, error, trace))
+
+        if sys.is_finalizing():
+            end()
+            return
+        # A second Ctrl-C comes while it ends: it goes on there, and what is here need not wait.
+        ending = threading.Thread(target=end, name="outlive-end")
+        ending.start()
+        ending.join()
 
 
 @contextlib.contextmanager

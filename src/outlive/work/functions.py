@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import asyncio
 
 
-__all__ = ["consume", "start"]
+__all__ = ["conclude", "consume", "start"]
 
 
 def start(
@@ -133,7 +133,7 @@ def _name_of(function: Callable[..., object]) -> str:
 
 
 def _work_in_thread(run: OwnRun, options: Options, work: Callable[[], object]) -> None:
-    _end(run, _attempt(run, options, work))
+    conclude(run, _attempt(run, options, work))
 
 
 def _attempt(run: OwnRun, options: Options, work: Callable[[], object]) -> BaseException | None:
@@ -145,8 +145,13 @@ def _attempt(run: OwnRun, options: Options, work: Callable[[], object]) -> BaseE
         return error
 
 
-def _end(run: OwnRun, failure: BaseException | None) -> None:
-    run.end(judge(run, failure))
+def conclude(run: OwnRun, failure: BaseException | None) -> None:
+    """Record how work ended."""
+    if run.is_here:
+        run.end(judge(run, failure))
+    elif failure is not None:
+        # In a forked child, which has no run.
+        raise failure
 
 
 def consume(run: OwnRun, result: object) -> BaseException | None:
@@ -170,7 +175,7 @@ def _start_task(
         _tasks.discard(task)
         # It may be cancelled before it began. In a thread: to end a run is to wait for a disk.
         failure = KeyboardInterrupt() if task.cancelled() else task.result()
-        start_thread(run, functools.partial(_end, run, failure))
+        start_thread(run, functools.partial(conclude, run, failure))
 
     task.add_done_callback(end)
 

@@ -28,8 +28,7 @@ from ..sources.logs import capture_logs
 from ..sources.threads import follow_threads
 from ..stores import Store, open_store
 from ..supervisors.launching import Order, interpreter, launch, place_of
-from .functions import consume
-from .outcomes import judge
+from .functions import conclude, consume
 
 __all__ = ["IsolatedRun", "Work", "start_isolated", "work_alone"]
 
@@ -128,7 +127,7 @@ def work_alone(fd: int) -> None:
                 failure = consume(run, work.function())
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the work ended
         failure = error
-    run.end(judge(run, failure))
+    conclude(run, failure)
 
 
 def _enter(fd: int) -> tuple[IsolatedRun, Callable[[], Work]]:
