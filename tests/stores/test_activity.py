@@ -5,14 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
 from outlive import platforms
 from outlive.entries import Entry, Gap, Kind
 from outlive.errors import JournalError
-from outlive.journals.base import Reader
-from outlive.journals.disk import DiskWriter, sharing
+from outlive.journals.base import Reader, Tail
+from outlive.journals.disk import DiskWriter, SharedJournal, reading, sharing
+from outlive.journals.disk.segments import Segment, list_segments
 from outlive.stores import DirectoryStore, MemoryStore, Store, announcing
 from tests.helpers import eventually
 from tests.stores.runs import DONE, finish, record
@@ -221,6 +224,43 @@ for number in range(int(sys.argv[3])):
     if sys.argv[2] == "0":
         print(number, flush=True)
 """
+
+
+def test_a_slow_reader_does_not_mislead_a_writer(tmp_path, monkeypatch):
+    """Who looks at the segments slowly, in another thread, brings no older list of them back."""
+    monkeypatch.setattr(sharing, "SEGMENT_SIZE", 1000)
+    store = DirectoryStore(tmp_path)
+    store.announce(Kind.STAGE, stage(1))
+    tail = SharedJournal.tail
+    has_listed, may_go_on = threading.Event(), threading.Event()
+
+    def list_slowly(folder: Path, salt: int) -> list[Segment]:
+        found = list_segments(folder, salt)
+        if threading.current_thread() is reader:
+            has_listed.set()
+            # Not for ever: nobody else may look meanwhile.
+            may_go_on.wait(0.5)
+        return found
+
+    def look_and_let_go(journal: SharedJournal) -> tuple[Tail, int]:
+        found = tail(journal)
+        if has_begun_another and threading.current_thread() is not reader:
+            may_go_on.set()
+            reader.join()
+        return found
+
+    monkeypatch.setattr(reading, "list_segments", list_slowly)
+    monkeypatch.setattr(SharedJournal, "tail", look_and_let_go)
+    has_begun_another = False
+    reader = threading.Thread(target=store.activity().tail)
+    reader.start()
+    has_listed.wait()
+    store.announce(Kind.STAGE, stage(2).ljust(1000))
+    has_begun_another = True
+    store.announce(Kind.STAGE, stage(3))
+    assert stages(DirectoryStore(tmp_path)) == [1, 2, 3]
+    numbers = [path.name[:8] for path in (tmp_path / "activity").glob("*.journal")]
+    assert len(numbers) == len(set(numbers)) > 1
 
 
 def test_twenty_processes_append_every_entry_once(tmp_path):

@@ -83,19 +83,23 @@ class DiskJournal(Journal):
 
     def _refresh(self) -> None:
         """Take notice of segments that came or went."""
-        try:
-            listed = list_segments(self.folder, self._salt)
-        except FileNotFoundError:
-            raise RunNotFound(self.run) from None
-        except OSError as error:
-            raise JournalUnavailable(f"cannot read {self.folder}: {error.strerror}") from None
+        # The list is made with the lock, too: an older one must not replace a newer one.
         with self._segments_lock:
+            listed = self._list_segments()
             known = {segment.number: segment for segment in self._segments}
             for i, segment in enumerate(listed):
                 if segment.number in known:
                     known[segment.number].limit = segment.limit
                     listed[i] = known[segment.number]
             self._segments = listed
+
+    def _list_segments(self) -> list[Segment]:
+        try:
+            return list_segments(self.folder, self._salt)
+        except FileNotFoundError:
+            raise RunNotFound(self.run) from None
+        except OSError as error:
+            raise JournalUnavailable(f"cannot read {self.folder}: {error.strerror}") from None
 
     def _all(self) -> list[Segment]:
         if not self._segments:
