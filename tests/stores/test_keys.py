@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_a_key_has_one_living_run(store, key):
     assert again.journal.run != writer.journal.run
     for each in (again, other):
         each.close(DONE)
+
+
+def test_runs_are_not_removed_while_others_wait_for_the_key(store, monkeypatch):
+    """To keep the quota may take long, and happens when the key was given away."""
+    claim_new(store, "ended").close(DONE)
+    store.quota = 0
+    monkeypatch.setattr(keys_module, "WAIT_SECONDS", 0.5)
+    found = []
+    with ThreadPoolExecutor(1) as another:
+        asks = partial(another.submit, claim, store)
+        monkeypatch.setattr(store, "prune", lambda _: found.append(asks().result(20)))
+        writer = claim_new(store)
+    monkeypatch.undo()
+    (living,) = found
+    assert isinstance(living, RunRecord)
+    assert living.id == writer.journal.run
+    writer.close(DONE)
 
 
 def test_runs_without_a_key_are_always_new(store):
@@ -126,7 +144,7 @@ store = DirectoryStore(Path(sys.argv[1]))
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[2] == "before":
-    store.create = die
+    store._create = die
 store.claim(RunRecord(id="a" * 20, title="x", started_at=1, key="import"))
 die()
 """

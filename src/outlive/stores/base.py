@@ -108,13 +108,17 @@ class Store(ABC):
 
     def create(self, record: RunRecord) -> JournalWriter:
         """Make the journal of a new run; the caller is its writer."""
+        writer = self._begin_run(record)
+        self._keep_quota()
+        return writer
+
+    def _begin_run(self, record: RunRecord) -> JournalWriter:
         writer = self._create(record)
         journal = writer.journal
         with self._journals_lock:
             self._journals[record.id] = journal
         self._listen(journal)
         self._announce_state(record)
-        self._keep_quota()
         return writer
 
     def claim(self, record: RunRecord) -> JournalWriter | RunRecord:
@@ -130,7 +134,10 @@ class Store(ABC):
                 return living
             # In this order: a key of a run that is not there (yet, or never) is free.
             claim.write(record.id)
-            return self.create(record)
+            writer = self._begin_run(record)
+        # Others wait for the key, and need not wait for large runs to be removed.
+        self._keep_quota()
+        return writer
 
     def _living(self, run: str) -> RunRecord | None:
         with contextlib.suppress(RunNotFound):
