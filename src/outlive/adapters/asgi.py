@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from ..errors import OutliveError
 from ..pumps.awaiting import pump
+from ..pumps.base import report
 from ..web.answers import Site, answer
 from ..web.messages import Request, Stream
 
@@ -68,7 +67,7 @@ class Application:
         if current.done() and not current.cancelled():
             error = current.exception()
             if error is not None:
-                _report(error)
+                report(error)
                 return
             self.awaited += stream.viewer.format.reconnects
             await send({"type": "http.response.body", "body": b""})
@@ -87,12 +86,6 @@ class Application:
         """End all streams at once; to be called in their loop."""
         for task in (*self.streams, *self.endless):
             task.cancel()
-
-
-def _report(error: BaseException) -> None:
-    """Tell whoever runs this what cut a stream short; a removed run is no surprise."""
-    if not isinstance(error, OutliveError):
-        logging.getLogger("outlive").error("a stream was cut short", exc_info=error)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from time import monotonic
 
 from ..journals.base import Reader
 from ..viewers import Viewer
+from .base import turns
 
 __all__ = ["pump"]
-
-#: Between two looks whether the writer of a silent journal still lives.
-SETTLE_SECONDS = 1.0
-#: Bytes per send: how fine the progress of a slow client can be seen. A send costs about 60 µs
-#: above copying, and the kernel lets a full socket take more only by the third of its buffer.
-SEND_SIZE = 256 * 1024
 
 
 async def pump(viewer: Viewer, reader: Reader, send: Callable[[bytes], Awaitable[None]]) -> None:
@@ -24,18 +18,15 @@ async def pump(viewer: Viewer, reader: Reader, send: Callable[[bytes], Awaitable
     wake = asyncio.Event()
     stop = reader.journal.watch(_bell(wake))
     try:
-        while not viewer.finished:
-            wake.clear()
-            entries = reader.read()
-            await _send(viewer.feed(entries, monotonic()), send)
-            if entries:
-                # Nothing may have come of them: a long replay must not keep others from their turn.
-                await asyncio.sleep(0)
+        for step in turns(viewer, reader, wake):
+            if isinstance(step, float):
+                await _sleep(wake, step)
                 continue
-            await _sleep(wake, viewer.deadline())
-            if not wake.is_set():
-                reader.journal.settle()
-                await _send(viewer.tick(monotonic()), send)
+            if step:
+                await send(step)
+            # To hear that the client is gone, a send to a lost connection waits for nothing; and
+            # a long replay must not keep others from their turn.
+            await asyncio.sleep(0)
     finally:
         stop()
 
@@ -53,17 +44,8 @@ def _bell(wake: asyncio.Event) -> Callable[[], None]:
     return ring
 
 
-async def _sleep(wake: asyncio.Event, deadline: float) -> None:
-    """Wait for the bell, at most until the deadline and for as long as nobody looks around."""
-    seconds = min(max(deadline - monotonic(), 0.0), SETTLE_SECONDS)
+async def _sleep(wake: asyncio.Event, seconds: float) -> None:
+    """Wait for the bell, at most so long."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await wake.wait()
-
-
-async def _send(data: bytes, send: Callable[[bytes], Awaitable[None]]) -> None:
-    for place in range(0, len(data), SEND_SIZE):
-        # A whole is not copied.
-        await send(data[place : place + SEND_SIZE])
-        # To hear that the client is gone: a send to a lost connection waits for nothing.
-        await asyncio.sleep(0)

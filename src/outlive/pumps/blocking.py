@@ -1,0 +1,70 @@
+"""The pump for threads: an iterator, as WSGI takes it, that waits in the server's own thread."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Iterator
+
+from ..journals.base import Reader
+from ..viewers import Viewer
+from .base import report, turns
+
+__all__ = ["BlockingPump"]
+
+
+class BlockingPump:
+    """Gives a viewer's bytes until its run ends; `is_over` tells that nobody takes them any more.
+
+    A stream that is cut short raises ConnectionResetError. To servers that is a connection that
+    the other end has lost: they close it without the end of a complete response, and say nothing.
+    """
+
+    def __init__(
+        self, viewer: Viewer, reader: Reader, is_over: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._news = threading.Event()
+        self._turns = turns(viewer, reader, self._news)
+        self._journal = reader.journal
+        self._is_over = is_over
+        self._closed = False
+        self._stop: Callable[[], None] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._stop is None:
+            # Not before: a server that asks for nothing may forget to close this.
+            self._stop = self._journal.watch(self._news.set)
+        found = None
+        try:
+            found = self._take()
+        except Exception as error:  # noqa: BLE001 - a traceback is for whoever runs this
+            report(error)
+        finally:
+            if not found:
+                self._stop()
+        if found is None:
+            raise ConnectionResetError(errno.ECONNRESET, "the stream is cut short")
+        if not found:
+            raise StopIteration
+        return found
+
+    def _take(self) -> bytes | None:
+        """Wait for bytes; there are none at the end, and None is for who does not take them."""
+        for step in self._turns:
+            if self._closed or self._is_over():
+                return None
+            if isinstance(step, float):
+                self._news.wait(step)
+            elif step:
+                return step
+        return b""
+
+    def close(self) -> None:
+        """End it at once, from any thread; servers call this when the client is gone."""
+        self._closed = True
+        self._news.set()
+        if self._stop is not None:
+            self._stop()

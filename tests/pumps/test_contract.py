@@ -1,0 +1,130 @@
+"""What holds for every pump: when it sends, when it sleeps, and that it misses nothing."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from outlive.entries import End, Kind, State
+from outlive.journals.base import Scan
+from outlive.pumps import base
+from tests.formats.logs import make_journal
+from tests.helpers import eventually
+from tests.pumps.pumpings import END, PUMPS, Pumping, add
+
+Start = Callable[..., Pumping]
+
+
+@pytest.fixture(params=PUMPS)
+def start(request) -> Start:
+    """Give each pump in turn."""
+    return PUMPS[request.param]
+
+
+def ignore(data: bytes) -> None:
+    """Take bytes, and forget them."""
+
+
+def test_no_wake_up_is_lost(start):
+    """Whenever a thread appends, the pump gets to know of it."""
+    journal = make_journal([], end=None)
+    received: list[bytes] = []
+    pumping = start(journal, received.append)
+    for number in range(20_000):
+        add(journal, b"%d\n" % number)
+    add(journal, END, Kind.END)
+    pumping.join()
+    assert b"".join(received) == b"".join(b"%d\n" % number for number in range(20_000))
+
+
+def test_each_line_can_be_acknowledged_before_the_next(start):
+    """A writer that waits for its viewer after each line never waits in vain."""
+    journal = make_journal([], end=None)
+    got: queue.Queue[bytes] = queue.Queue()
+    pumping = start(journal, got.put)
+    for number in range(1000):
+        add(journal, b"%d\n" % number)
+        assert got.get(timeout=60) == b"%d\n" % number
+    add(journal, END, Kind.END)
+    pumping.join()
+
+
+def test_what_is_written_while_a_pump_finds_nothing_is_not_missed(start, monkeypatch):
+    """Between its look and its sleep a writer may append, and ring a bell that rings already."""
+    monkeypatch.setattr(base, "SETTLE_SECONDS", 3600.0)
+    journal = make_journal([], end=None)
+    scan, asleep, rung = journal.scan, threading.Event(), threading.Event()
+
+    def scan_and_append(offset: int, size: int) -> Scan:
+        found = scan(offset, size)
+        if rung.is_set() and not found.entries and not received:
+            add(journal, b"line\n")
+        asleep.set()
+        return found
+
+    received: list[bytes] = []
+    monkeypatch.setattr(journal, "scan", scan_and_append)
+    pumping = start(journal, received.append)
+    assert asleep.wait(30)
+    rung.set()
+    journal.notify()
+    assert eventually(lambda: received, seconds=5) == [b"line\n"]
+    pumping.leave()
+    pumping.join()
+
+
+def test_a_pump_whose_client_left_is_over_and_watches_no_longer(start, monkeypatch):
+    """At once, though nothing is written, and nobody would look around for long."""
+    monkeypatch.setattr(base, "SETTLE_SECONDS", 3600.0)
+    monkeypatch.setattr("outlive.viewers.HEARTBEAT", 3600.0)
+    journal = make_journal([(Kind.OUT, b"x")], end=None)
+    received: list[bytes] = []
+    pumping = start(journal, received.append)
+    eventually(lambda: received and journal._watchers)
+    pumping.leave()
+    pumping.join()
+    assert not journal._watchers
+
+
+def test_a_pump_that_is_at_its_end_watches_no_longer(start):
+    """Whoever keeps it keeps no journal awake."""
+    journal = make_journal([(Kind.OUT, b"x")])
+    start(journal, ignore).join()
+    assert not journal._watchers
+
+
+def test_a_silent_stream_beats(start, monkeypatch):
+    """The pump wakes up by itself when something is due."""
+    monkeypatch.setattr("outlive.viewers.HEARTBEAT", 0.05)
+    beats: queue.Queue[bytes] = queue.Queue()
+    pumping = start(make_journal([], end=None), beats.put, "sse")
+    assert [beats.get(timeout=30) for _ in range(3)] == [b":\n"] * 3
+    pumping.leave()
+    pumping.join()
+
+
+def test_a_silent_writer_is_looked_after(start, monkeypatch):
+    """One that died without an end is noticed though nobody writes any more."""
+    monkeypatch.setattr(base, "SETTLE_SECONDS", 0.05)
+    journal = make_journal([], end=None)
+    looks: list[int] = []
+
+    def settle() -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            add(journal, End(State.LOST).encode(), Kind.END)
+
+    journal.settle = settle  # type: ignore[method-assign]
+    start(journal, ignore).join()
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize("size", [0, 1, base.SEND_SIZE, base.SEND_SIZE + 1, 1_000_000])
+def test_what_is_sent_at_once_is_bounded(start, size):
+    """So that the progress of a slow client can be seen."""
+    journal = make_journal([(Kind.OUT, b"x" * size)] if size else [])
+    sizes: list[int] = []
+    start(journal, lambda data: sizes.append(len(data))).join()
+    assert sum(sizes) == size
+    assert all(0 < part <= base.SEND_SIZE for part in sizes)
