@@ -210,6 +210,35 @@ def test_each_bar_is_read():
     }
 
 
+def test_a_bar_is_within_the_stage_that_began_last():
+    """And stays there, whatever begins before it is done; once that is done, it is outside."""
+    finder = ProgressFinder()
+    found: list[dict[str, Any]] = []
+
+    def tell(name: str, parent: str | None, *, done: bool = False) -> None:
+        facts = {"name": name, "parent": parent, "current": 0, "total": None, "unit": None}
+        assert finder.find(Kind.STAGE, json.dumps({**facts, "done": done}).encode(), 0, 0.0) == []
+
+    def draw(name: str, step: int) -> None:
+        bar = f"\r{name}: {step}%|#| {step}/100 [00:04<00:05,  9.90it/s]".encode()
+        stages = finder.find(Kind.ERR, bar, 0, float(len(found)))
+        found.extend(json.loads(payload) for _, payload, _ in stages)
+
+    draw("alone", 1)
+    tell("import", None)
+    tell("table", "import")
+    draw("rows", 1)
+    tell("other", "table")
+    draw("rows", 100)
+    tell("other", "table", done=True)
+    tell("table", "import", done=True)
+    draw("rows", 2)
+    tell("import", None, done=True)
+    draw("late", 3)
+    places = {(each["name"], each["parent"]) for each in found}
+    assert places == {("alone", None), ("rows", "table"), ("rows", "import"), ("late", None)}
+
+
 def test_a_bar_tells_at_most_four_times_a_second():
     """But its end is told at once, and what was held back with the next text, or in the end."""
     finder = ProgressFinder()

@@ -124,6 +124,31 @@ def test_stages_are_announced_four_times_a_second_and_the_last_one_always(store,
     }
 
 
+def test_the_stages_around_the_newest_are_announced_before_it(store, monkeypatch):
+    """Each as it is by then, and not again while nothing changed: a viewer knows where the run is."""
+    monkeypatch.setattr(announcing, "STAGE_SECONDS", 60.0)
+    writer = store.create(record())
+
+    def tell(name: str, parent: str | None, current: int) -> None:
+        facts = json.loads(stage(current)) | {"name": name, "parent": parent}
+        writer.append(Kind.STAGE, json.dumps(facts).encode())
+
+    tell("first", None, 1)
+    for current in range(2, 5):
+        tell("outer", None, current)
+        tell("before", "outer", current)
+        tell("table", "outer", current)
+        tell("rows", "table", current)
+    writer.close(DONE)
+    found = [entry.data for entry in read(store) if entry.kind is Kind.STAGE]
+    assert [(each["name"], each["current"]) for each in found] == [
+        ("first", 1),
+        ("outer", 4),
+        ("table", 4),
+        ("rows", 4),
+    ]
+
+
 def test_a_stage_that_waited_is_announced_when_it_is_time(store, monkeypatch):
     """Although nothing follows."""
     monkeypatch.setattr(announcing, "STAGE_SECONDS", 0.05)

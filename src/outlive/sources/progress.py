@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ..entries import Kind
 
@@ -59,11 +60,11 @@ class _Progress:
     unit: str | None
     done: bool
 
-    def encode(self) -> bytes:
+    def encode(self, parent: str | None) -> bytes:
         return json.dumps(
             {
                 "name": self.name,
-                "parent": None,
+                "parent": parent,
                 "current": _plain(self.current),
                 "total": None if self.total is None else _plain(self.total),
                 "unit": self.unit,
@@ -72,30 +73,58 @@ class _Progress:
         ).encode()
 
 
+#: A kind of text and its origin.
+_Place = tuple[Kind, int]
+
+
 class ProgressFinder:
-    """Finds progress in the output of one run, each kind and origin of text by itself."""
+    """Finds progress in the output of one run, each kind and origin of text by itself.
+
+    A bar is a stage within that stage of the run which began last and is not done: so stages have to be
+    found, too.
+    """
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[Kind, int], _Text] = {}
+        self._texts: dict[_Place, _Text] = {}
+        #: Parents and names of the stages that the work told of, in the order in which they began.
+        self._open: dict[tuple[str | None, str], None] = {}
+        #: Of the bars that are known.
+        self._parents: dict[tuple[_Place, str], str | None] = {}
 
     def find(
-        self, kind: Kind, text: bytes, origin: int, now: float
+        self, kind: Kind, payload: bytes, origin: int, now: float
     ) -> list[tuple[Kind, bytes, int]]:
-        """Take notice of text that was written; returns the stages that it tells of."""
+        """Take notice of what was written; returns the stages that its text tells of."""
+        if kind is Kind.STAGE:
+            self._notice(json.loads(payload))
         if kind is not Kind.OUT and kind is not Kind.ERR:
             return []
         found = self._texts.get((kind, origin))
         if found is None:
             found = self._texts[kind, origin] = _Text()
-        return [(Kind.STAGE, stage.encode(), origin) for stage in found.feed(text, now)]
+        return [self._entry((kind, origin), stage) for stage in found.feed(payload, now)]
 
     def finish(self) -> list[tuple[Kind, bytes, int]]:
         """Tell what was held back; nothing follows."""
         return [
-            (Kind.STAGE, stage.encode(), origin)
-            for (_, origin), text in self._texts.items()
+            self._entry(place, stage)
+            for place, text in self._texts.items()
             for stage in text.finish()
         ]
+
+    def _notice(self, stage: dict[str, Any]) -> None:
+        place = stage["parent"], stage["name"]
+        if stage["done"]:
+            self._open.pop(place, None)
+        else:
+            self._open[place] = None
+
+    def _entry(self, place: _Place, stage: _Progress) -> tuple[Kind, bytes, int]:
+        _, innermost = next(reversed(self._open), (None, None))
+        parent = self._parents.setdefault((place, stage.name), innermost)
+        if stage.done:
+            del self._parents[place, stage.name]
+        return Kind.STAGE, stage.encode(parent), place[1]
 
 
 class _Text:
