@@ -12,7 +12,6 @@ import outlive
 from outlive.entries import State
 from outlive.errors import RunError
 from outlive.stores import DirectoryStore, MemoryStore, Store
-from outlive.work import captures
 
 SECONDS = 30.0
 
@@ -61,19 +60,6 @@ def test_what_is_raised_here_is_recorded_and_goes_on(store, error, state, text):
     assert caught.value is error
     assert run.state is state
     assert run.text().endswith(text)
-
-
-def test_what_comes_before_the_first_line_ends_the_run(store, monkeypatch):
-    """Ctrl-C, for example: nobody would end the run otherwise."""
-
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(captures, "follow_threads", interrupt)
-    with pytest.raises(KeyboardInterrupt), outlive.capture(store=store):
-        pytest.fail("it began")
-    assert [record.end.state for record in store.records()] == [State.CANCELLED]
-    assert outlive.current_run() is None
 
 
 def test_a_second_interrupt_does_not_keep_the_run_from_ending(store):

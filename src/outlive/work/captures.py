@@ -22,6 +22,7 @@ from ..sources.progress import ProgressFinder
 from ..sources.stdout import route_streams
 from ..sources.threads import follow_threads
 from ..stores import Store
+from .interrupts import HeldInterrupts
 from .outcomes import judge
 
 __all__ = ["Capture", "Options", "capture", "capturing"]
@@ -75,18 +76,19 @@ class Capture:
     def __init__(self, create: Callable[[], OwnRun], options: Options) -> None:
         self._create = create
         self._options = options
+        self._run: OwnRun | None = None
 
     def __enter__(self) -> OwnRun:
-        self._run = self._create()
+        self._run, self._context = None, contextlib.ExitStack()
         try:
-            self._run.collect(echo=self._options.echo)
-            self._context = capturing(self._run, self._options)
-            self._context.__enter__()
+            with HeldInterrupts():
+                run = self._run = self._create()
+                run.collect(echo=self._options.echo)
+                self._context.enter_context(capturing(run, self._options))
         except BaseException as error:
-            # Ctrl-C may come here, too: nobody would end the run.
-            self._run.end(judge(self._run, error))
+            self.__exit__(type(error), error, None)
             raise
-        return self._run
+        return run
 
     def __exit__(
         self,
@@ -94,24 +96,25 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self._context.__exit__(None, None, None)
-        finally:
-            # In a forked child it goes on, in its parent.
-            if self._run.is_here:
-                self._end(error, trace)
-
-    def _end(self, error: BaseException | None, trace: TracebackType | None) -> None:
-        def end() -> None:
-            self._run.end(judge(self._run, error, trace))
-
-        if sys.is_finalizing():
-            end()
-            return
+        run, self._run = self._run, None
         # A second Ctrl-C comes while it ends: it goes on there, and what is here need not wait.
-        ending = threading.Thread(target=end, name="outlive-end")
-        ending.start()
-        ending.join()
+        ending = threading.Thread(target=_end, args=(run, error, trace), name="outlive-end")
+        with HeldInterrupts():
+            try:
+                self._context.close()
+            finally:
+                if sys.is_finalizing():
+                    _end(run, error, trace)
+                else:
+                    ending.start()
+        if ending.ident is not None:
+            ending.join()
+
+
+def _end(run: OwnRun | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    # In a forked child it goes on, in its parent.
+    if run is not None and run.is_here:
+        run.end(judge(run, error, trace))
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from ..sources.iteration import write_async_items, write_items
 from ..stores import Store
 from .captures import Options, capturing
 from .exits import start_thread
+from .interrupts import HeldInterrupts
 from .outcomes import judge, write_text
 
 if TYPE_CHECKING:
@@ -86,13 +87,20 @@ def start(
         isolated = Work(functools.partial(function, *args), level, formatter)
         name = title or _name_of(function)
         return start_isolated(place, isolated, title=name, key=key, labels=labels, owner=owner)
-    run = claim_run(place, key=key, title=title or _name_of(function), labels=labels, owner=owner)
-    if isinstance(run, RunRecord):
-        return find_run(place, run.id)
-    work = functools.partial(function, *args)
+    name = title or _name_of(function)
+    # Otherwise Ctrl-C would leave a run without work, which keeps its key, or end one that works.
+    with HeldInterrupts():
+        run = claim_run(place, key=key, title=name, labels=labels, owner=owner)
+        if isinstance(run, RunRecord):
+            return find_run(place, run.id)
+        _begin(run, options, functools.partial(function, *args))
+    return run
+
+
+def _begin(run: OwnRun, options: Options, work: functools.partial[object]) -> None:
     try:
-        run.collect(echo=echo)
-        loop = _running_loop() if _is_async(function) else None
+        run.collect(echo=options.echo)
+        loop = _running_loop() if _is_async(work) else None
         if loop is None:
             start_thread(run, functools.partial(_work_in_thread, run, options, work))
         else:
@@ -100,7 +108,6 @@ def start(
     except BaseException as error:
         run.end(judge(run, error))
         raise
-    return run
 
 
 def _check_isolation(isolation: str, *, echo: bool) -> None:
