@@ -96,10 +96,10 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        run, self._run = self._run, None
-        # A second Ctrl-C comes while it ends: it goes on there, and what is here need not wait.
-        ending = threading.Thread(target=_end, args=(run, error, trace), name="outlive-end")
         with HeldInterrupts():
+            run, self._run = self._run, None
+            # A second Ctrl-C comes while it ends: it goes on there, and what is here need not wait.
+            ending = threading.Thread(target=_end, args=(run, error, trace), name="outlive-end")
             try:
                 self._context.close()
             finally:
