@@ -328,6 +328,14 @@ def test_a_stage_stands_under_its_parent():
     assert page.one("details").one("li").classes == {"depth1"}
 
 
+def test_a_stage_may_be_called_as_its_parent():
+    """As bars are that tell of what the stage around them does."""
+    live = (
+        Live().stage("all", 0, 2).stage("x", parent="all").stage("x", 2, 2, parent="x", done=True)
+    )
+    assert len(live.end().one("pre").all(".depth2")) == 1
+
+
 @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED, State.LOST])
 def test_a_run_that_failed_says_in_which_stage(state):
     """Its bar stays, and the footing names it."""

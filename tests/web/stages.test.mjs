@@ -18,6 +18,12 @@ test("stages stand under their parents, in the order in which they began", () =>
   assert.deepEqual(names(stages.pick(9)), ["a", "-a1", "-a2", "b", "-b1"]);
 });
 
+test("a stage may be called as its parent", () => {
+  const stages = taken(entry("all"), entry("x", { parent: "all" }), entry("x", { parent: "x" }));
+  assert.deepEqual(names(stages.pick(9)), ["all", "-x", "--x"]);
+  assert.deepEqual(names(taken(entry("x", { parent: "x" })).pick(9)), ["x"]);
+});
+
 test("a stage is known by its origin, its parent and its name", () => {
   const stages = taken(entry("x"), entry("x", { origin: 1 }), entry("x", { parent: "p" }), entry("x", { done: true }));
   assert.deepEqual([stages.open.length, stages.done.length], [2, 1]);

@@ -88,7 +88,9 @@ class Stages:
         if stage is None or begins:
             self._all.pop(key, None)
             stage = self._all[key] = Stage(entry.origin, parent, name, entry.time)
-            self._names[entry.origin, name] = stage
+            # A bar may be called as the stage around it.
+            if parent != name:
+                self._names[entry.origin, name] = stage
         stage.current, stage.total = _amount(data.get("current")), _amount(data.get("total"))
         stage.unit, stage.is_done, stage.at = str(data.get("unit") or ""), is_done, entry.time
         stage.has_moved = not begins or bool(stage.current)

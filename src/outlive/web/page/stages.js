@@ -23,7 +23,8 @@ export class Stages {
       this.all.delete(key);
       stage = { key, origin, parent, name, began: at, first: amount(entry.current) ?? 0, moved: false };
       this.all.set(key, stage);
-      this.names.set(JSON.stringify([origin, name]), stage);
+      // A bar may be called as the stage around it.
+      if (parent !== name) this.names.set(JSON.stringify([origin, name]), stage);
     } else stage.moved = true;
     stage.moved ||= entry.current > 0;
     Object.assign(stage, { current: amount(entry.current), total: amount(entry.total), unit: entry.unit, done: Boolean(done), at, move: ++this.moves });
@@ -79,9 +80,9 @@ export class Stages {
     return rows.sort((a, b) => compare(a.places, b.places));
   }
 
-  // A parent is known by name alone: of several it is the one that began last, and never the stage itself.
-  #parentOf({ origin, parent, name }) {
-    return parent === null || parent === name ? null : this.names.get(JSON.stringify([origin, parent])) ?? null;
+  // A parent is known by name alone: of several it is the one that began last.
+  #parentOf({ origin, parent }) {
+    return parent === null ? null : this.names.get(JSON.stringify([origin, parent])) ?? null;
   }
 
   #forget() {
