@@ -229,3 +229,10 @@ def test_bad_usage_stays_bad_usage_as_a_process(tmp_path):
     assert result.stderr == (
         "outlive show: the following arguments are required: RUN (see outlive show --help)\n"
     )
+
+
+def test_a_store_that_cannot_be_looked_at_is_named(capfd):
+    """A folder that nobody may enter, or a name that no system can have."""
+    name = f"/{'x' * 300}"
+    assert call("list", "--store", name) == 2
+    assert capfd.readouterr().err == f"outlive: cannot use the store {name}: File name too long\n"

@@ -23,7 +23,10 @@ __all__ = [
 
 def is_store(url: str) -> bool:
     """Tell whether there is anything where a URL says that a store is."""
-    return url == "memory:" or _directory(url).exists()
+    try:
+        return url == "memory:" or _directory(url).exists()
+    except OSError as error:
+        raise ConfigError(f"cannot use the store {url}: {error.strerror}") from None
 
 
 def open_store(url: str, *, quota: int | None = None) -> Store:
