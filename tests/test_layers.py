@@ -33,7 +33,7 @@ TABLE = {
     "__init__": "errors entries stores runs sources work",
     "web": "errors entries journals stores settings formats viewers terminal",
     "pumps": "errors entries settings stores journals formats viewers",
-    "adapters": "errors entries settings stores runs sources work web pumps",
+    "adapters": "errors entries journals platforms settings stores runs sources work web pumps",
     "standalone": "errors settings stores web pumps adapters platforms",
     "cli": "errors terminal platforms entries formats journals stores settings viewers runs sources"
     " supervisors work web pumps adapters standalone",

@@ -372,3 +372,14 @@ def test_a_forged_position_shows_no_wrong_line_number(create, written, offset, b
         if entry.kind in TEXT_KINDS:
             assert entry.line == text[: entry.text_before].count(b"\n") + 1
             assert text[entry.text_before :].startswith(entry.text)
+
+
+def test_a_journal_knows_the_views_that_showed_it(create):
+    """However long their paths are, and whatever is in them."""
+    journal = create().journal
+    views = ["/", "/stream", "/" + "x" * 5000, "/\0\udc80é/.."]
+    assert not any(map(journal.has_view, views))
+    for count, view in enumerate(views, 1):
+        journal.add_view(view)
+        journal.add_view(view)
+        assert [journal.has_view(other) for other in views] == [i < count for i in range(4)]

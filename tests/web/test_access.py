@@ -149,3 +149,17 @@ def test_without_a_token_there_is_no_cookie():
     response = client.ask(f"{PAGE}?token=x&format=page", host=HOST)
     assert response.status == 200
     assert "set-cookie" not in headers_of(response)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 202),
+        ({"sec_fetch_site": "same-origin"}, 202),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"origin": "http://evil.example", "host": "app.example"}, 403),
+    ],
+)
+def test_no_other_site_cancels_where_an_application_decides(headers, status):
+    """Its access hook may let in whoever has a cookie, and cannot see who made the browser ask."""
+    assert make_client().ask(f"/runs/{LIVING}/cancel", "POST", **headers).status == status

@@ -12,8 +12,8 @@ from outlive.errors import JournalUnavailable
 from outlive.formats import FORMATS
 from outlive.journals.memory import MemoryJournal
 from outlive.stores import MemoryStore
-from outlive.web.answers import Site
-from outlive.web.messages import Stream
+from outlive.web.answers import Site, answer
+from outlive.web.messages import Request, Stream
 from tests.event_streams import parse_events
 from tests.formats.pages import read_page
 from tests.web.sites import BROWSER, ENDED, LIVING, Client, body_of, headers_of, make_client
@@ -414,3 +414,13 @@ def test_the_gap_of_what_is_gone_comes_first():
     seen = sum(json.loads(event.data).get("text", "").count("\n") for event in events)
     assert first["kind"] == "gap"
     assert first["lines"] + seen == 100
+
+
+def test_a_prefix_is_a_folder():
+    """Without its slash, relative links would lead past it."""
+    request = Request(method="GET", path="", prefix="/apps/live é", query_string="format=html")
+    response = answer(request, make_client().site)
+    assert (response.status, headers_of(response)["location"]) == (
+        303,
+        "live%20%C3%A9/?format=html",
+    )

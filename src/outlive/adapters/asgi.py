@@ -102,6 +102,8 @@ def _request(scope: Scope) -> Request:
     return Request(
         method=scope["method"],
         path=path.removeprefix(prefix) if prefix else path,
+        prefix=prefix,
         query_string=scope["query_string"].decode("latin-1"),
         headers=headers,
+        native=scope,
     )

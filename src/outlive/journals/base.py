@@ -126,6 +126,14 @@ class Journal(ABC):
     def cancel_requested(self) -> bool:
         """Tell whether somebody asked for that."""
 
+    @abstractmethod
+    def add_view(self, view: str) -> None:
+        """Note that a view of a web application shows this run; raises JournalUnavailable."""
+
+    @abstractmethod
+    def has_view(self, view: str) -> bool:
+        """Tell whether that was noted, by whichever process."""
+
     def watch_life(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback`, from any thread, when that may have been asked, or the run has ended.
 

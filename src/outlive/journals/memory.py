@@ -40,6 +40,7 @@ class MemoryJournal(Journal):
         self._tail = Tail()
         self._end: Entry | None = None
         self._cancel = False
+        self._views: set[str] = set()
         self._lock = threading.Lock()
         self._start = make_entry(self._tail, Kind.START, record.encode(), 0, 0)
 
@@ -78,6 +79,12 @@ class MemoryJournal(Journal):
 
     def cancel_requested(self) -> bool:
         return self._cancel
+
+    def add_view(self, view: str) -> None:
+        self._views.add(view)
+
+    def has_view(self, view: str) -> bool:
+        return view in self._views
 
     def add(self, kind: Kind, payload: bytes, origin: int) -> None:
         """Append one entry and drop the oldest ones that no longer fit."""

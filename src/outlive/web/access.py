@@ -12,7 +12,7 @@ from ..entries import RunRecord
 from ..errors import AccessDenied, Unauthorized
 from .messages import Request
 
-__all__ = ["PUBLIC", "Access", "Action", "Guard"]
+__all__ = ["PUBLIC", "Access", "Action", "Guard", "check_proof"]
 
 Action = Literal["list", "read", "cancel"]
 
@@ -43,7 +43,7 @@ class Guard:
             raise AccessDenied("this server does not answer to that Host")
         bearer = self._bearer(request)
         if request.method not in ("GET", "HEAD"):
-            _check_proof(request, has_header_token=bearer or self.token is None)
+            check_proof(request, has_header_token=bearer or self.token is None)
         if self.token is not None and not (bearer or self._query(request) or self._cookie(request)):
             raise Unauthorized(
                 "a token is missing or wrong: use the whole URL that was printed, "
@@ -85,7 +85,7 @@ class Guard:
         return hmac.compare_digest(given.encode(), self.token.encode())
 
 
-def _check_proof(request: Request, *, has_header_token: bool) -> None:
+def check_proof(request: Request, *, has_header_token: bool) -> None:
     """Refuse an unsafe request that another site may have caused (Fetch Metadata; RFC 6454)."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")

@@ -10,6 +10,7 @@ from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 from time import monotonic, time_ns
+from urllib.parse import quote
 
 from ..entries import RunRecord
 from ..errors import (
@@ -23,15 +24,16 @@ from ..errors import (
 )
 from ..formats import FORMATS, Format
 from ..formats.html import HtmlFormat, render_list
+from ..formats.text import TextFormat
 from ..journals.base import Journal, Reader
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
-from .access import Access, Action, Guard
+from .access import Access, Action, Guard, check_proof
 from .activity import ACTIVITY_FORMATS, parse_labels, shows_labels
 from .messages import Request, Response, Stream
 from .negotiation import best_match
 
-__all__ = ["Site", "answer"]
+__all__ = ["Site", "answer", "complete", "open_stream", "read_asset", "redirect", "stream_headers"]
 
 #: Longer than any URL of ours (a browser's own limit is higher).
 URL_LIMIT = 4096
@@ -88,9 +90,14 @@ class Site:
 
 
 def answer(request: Request, site: Site) -> Response:
-    """Answer a request; whatever goes wrong is an answer, too."""
+    """Answer a request to a site; whatever goes wrong is an answer, too."""
+    return complete(request, lambda: _answer(request, site))
+
+
+def complete(request: Request, make: Callable[[], Response]) -> Response:
+    """Make a response and give it what all have; whatever goes wrong is one, too."""
     try:
-        response = _answer(request, site)
+        response = make()
     except OutliveError as error:
         response = _error(request, error.status, str(error))
         if isinstance(error, Unauthorized):
@@ -99,20 +106,38 @@ def answer(request: Request, site: Site) -> Response:
         # A mistake of ours: told to whoever runs this, not to whoever asked.
         _log.exception("%s %s", request.method, request.path)
         response = _error(request, 500, "something went wrong here")
-    if isinstance(response.body, bytes) and response.status != HTTPStatus.NO_CONTENT:
+    if _has_length(request, response):
         response = _with(response, ("Content-Length", str(len(response.body))))
     # Nothing is started for HEAD, and nothing follows.
     return replace(response, body=b"") if request.method == "HEAD" else response
 
 
+def _has_length(request: Request, response: Response) -> bool:
+    if isinstance(response.body, Stream) or response.status == HTTPStatus.NO_CONTENT:
+        return False
+    # Of what is not made for HEAD, the length is not known.
+    return bool(response.body) or request.method != "HEAD"
+
+
 def _answer(request: Request, site: Site) -> Response:
     if len(request.path) + len(request.query_string) > URL_LIMIT:
         return _error(request, 414, f"no URL here has more than {URL_LIMIT:,} characters")
+    if request.prefix and not request.path:
+        # All links are relative to the prefix as a folder.
+        query = f"?{request.query_string}" if request.query_string else ""
+        return redirect(f"{quote(request.prefix.rpartition('/')[2])}/{query}")
     name = request.path.removeprefix("/static/")
     if name != request.path:
         return _allowed(request, "GET") or _asset(request, name)
     if site.guard is not None:
         site.guard.check(request)
+    elif request.method not in ("GET", "HEAD"):
+        # Who else is let in by a cookie is for `access` to say, which cannot see who asked for it.
+        check_proof(request, has_header_token=True)
+    return _route(request, site)
+
+
+def _route(request: Request, site: Site) -> Response:
     view = {"": _list, "/": _list, "/activity": _activity}.get(request.path)
     if view is not None:
         return _allowed(request, "GET") or view(request, site)
@@ -201,7 +226,7 @@ def _run(request: Request, site: Site, run: str) -> Response:
     view = form(run)
     if isinstance(view, HtmlFormat):
         view.may_cancel = record.ended_at is None and site.access(request, "cancel", record)
-    return _stream(request, site, view, site.store.journal(run))
+    return open_stream(request, view, site.store.journal(run), site.on_goodbye)
 
 
 def _activity(request: Request, site: Site) -> Response:
@@ -219,7 +244,7 @@ def _activity(request: Request, site: Site) -> Response:
         return is_asked and site.access(request, "list", record)
 
     journal = site.store.activity()
-    return _stream(request, site, form(journal.run, shows), journal)
+    return open_stream(request, form(journal.run, shows), journal, site.on_goodbye)
 
 
 def _negotiate(request: Request, types: dict[str, str]) -> str:
@@ -227,7 +252,10 @@ def _negotiate(request: Request, types: dict[str, str]) -> str:
     return types[chosen] if chosen else ""
 
 
-def _stream(request: Request, site: Site, form: Format, journal: Journal) -> Response:
+def open_stream(
+    request: Request, form: Format, journal: Journal, on_goodbye: Callable[[], None]
+) -> Response:
+    """Answer with what a journal holds and will hold, from where the request says."""
     last_event_id = request.headers.get("last-event-id", "") if form.reconnects else ""
     origin = parse_origin(request.query, last_event_id)
     # What has no end is watched for what comes.
@@ -238,21 +266,26 @@ def _stream(request: Request, site: Site, form: Format, journal: Journal) -> Res
         if position.offset > furthest:
             raise CursorExpired(str(origin.cursor))
         if journal.end() is not None and position.offset == furthest:
-            return _nothing_more(site, form)
+            return _nothing_more(form, on_goodbye)
     opening = form.open(journal.start(), position, resumed=origin.cursor is not None)
-    headers: tuple[tuple[str, str], ...] = (("Content-Type", form.media_type), *_STREAM)
+    headers = stream_headers(form)
     if form.media_type.startswith(_HTML):
         headers = (*headers, ("Content-Security-Policy", _STILL_POLICY))
     stream = Stream(Viewer(form, opening, monotonic()), Reader(journal, position))
     return Response(status=200, headers=headers, body=stream)
 
 
-def _nothing_more(site: Site, form: Format) -> Response:
+def stream_headers(form: Format) -> tuple[tuple[str, str], ...]:
+    """Get the headers of a stream in a format."""
+    return (("Content-Type", form.media_type), *_STREAM)
+
+
+def _nothing_more(form: Format, on_goodbye: Callable[[], None]) -> Response:
     """Answer who has everything of a run that has ended."""
     if not form.reconnects:
-        return Response(status=200, headers=(("Content-Type", form.media_type), *_STREAM))
+        return Response(status=200, headers=stream_headers(form))
     # Only this answer makes an EventSource stop (WHATWG HTML, section 9.2.3).
-    site.on_goodbye()
+    on_goodbye()
     return Response(status=HTTPStatus.NO_CONTENT, headers=_SAFE)
 
 
@@ -270,8 +303,14 @@ def _cancel(request: Request, site: Site, run: str) -> Response:
     if best_match(request.headers.get("accept", ""), (_JSON, _HTML)) == _HTML:
         # Back to the page that has the form: to the one without scripts.
         back = f"../{run}?format=html" if request.query.get("format") == "html" else f"../{run}"
-        return Response(status=303, headers=(("Location", back), *_SAFE))
+        return redirect(back)
     return _json(202, {"run": run, "cancel": "requested"})
+
+
+def redirect(location: str) -> Response:
+    """Send the client to another URL, relative to its own, with GET."""
+    headers = (("Location", location), ("Content-Type", TextFormat.media_type), *_SAFE)
+    return Response(status=303, headers=headers, body=b"See the run.\n")
 
 
 def _page(request: Request, site: Site, name: str) -> Response:
@@ -279,7 +318,7 @@ def _page(request: Request, site: Site, name: str) -> Response:
     cookie = site.guard.cookie_for(request) if site.guard else None
     if cookie is not None:
         headers.append(("Set-Cookie", cookie))
-    return Response(status=200, headers=tuple(headers), body=_read_asset(name))
+    return Response(status=200, headers=tuple(headers), body=read_asset(name))
 
 
 def _asset(request: Request, name: str) -> Response:
@@ -288,7 +327,7 @@ def _asset(request: Request, name: str) -> Response:
         return _error(request, 404, "there is nothing here")
     # To be asked for again at each visit: an upgrade must not leave half a page behind.
     headers = (("Content-Type", media_type), ("Cache-Control", "no-cache"), *_SAFE[1:])
-    return Response(status=200, headers=headers, body=_read_asset(name))
+    return Response(status=200, headers=headers, body=read_asset(name))
 
 
 @cache
@@ -297,7 +336,8 @@ def _asset_names() -> frozenset[str]:
 
 
 @cache
-def _read_asset(name: str) -> bytes:
+def read_asset(name: str) -> bytes:
+    """Read a file of the page."""
     return files(__package__).joinpath("page", name).read_bytes()
 
 

@@ -16,12 +16,18 @@ __all__ = ["Request", "Response", "Stream"]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked. `path` begins behind the prefix; names of headers are in lower case."""
+    """What was asked. Names of headers are in lower case.
+
+    `path` begins behind `prefix`, under which the framework has us; `native` is what the framework
+    calls the request: of WSGI the environ, of ASGI the scope.
+    """
 
     method: str
     path: str
+    prefix: str = ""
     query_string: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    native: object = None
 
     @cached_property
     def query(self) -> dict[str, str]:

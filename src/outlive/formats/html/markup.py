@@ -22,6 +22,7 @@ __all__ = [
     "render_duration",
     "render_head",
     "render_line",
+    "render_lone_head",
     "render_moment",
 ]
 
@@ -33,9 +34,9 @@ _HEAD = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="same-origin">
 <title>{title}</title>
-<link rel="icon" href="{root}static/favicon.svg" type="image/svg+xml">
-{sheets}
+{links}
 </head>"""
+_ICON = '<link rel="icon" href="{root}static/favicon.svg" type="image/svg+xml">'
 
 _FLAGS = (
     (Flag.BOLD, "b"),
@@ -49,12 +50,15 @@ _FLAGS = (
 _LIGHT = 140
 
 
-def render_line(line: Line, size: int) -> str:
-    """Write a line without its end; where the markup would be longer than `size`, its bare text."""
+def render_line(line: Line, size: int, here: str = "?") -> str:
+    """Write a line without its end; where the markup would be longer than `size`, its bare text.
+
+    `here` is how links to other forms of the page begin.
+    """
     html = _render_spans(line.spans, size)
     if html is None:
         html = escape("".join(span.text for span in line.spans), quote=False)
-    return html + (_render_cut(line.cut) if line.cut else "")
+    return html + (_render_cut(line.cut, here) if line.cut else "")
 
 
 def _render_spans(spans: list[Span], size: int) -> str | None:
@@ -78,10 +82,10 @@ def _render_span(text: str, style: Style) -> str:
     return f'<span class="{classes}">{text}</span>' if classes else text
 
 
-def _render_cut(count: int) -> str:
+def _render_cut(count: int, here: str) -> str:
     more = f"{count:,} more character{'s' if count != 1 else ''}"
     return (
-        f'<span class="cut">… {more} of this line: see the <a href="?format=text">plain text</a>'
+        f'<span class="cut">… {more} of this line: see the <a href="{here}format=text">plain text</a>'
         "</span>"
     )
 
@@ -149,12 +153,18 @@ def render_duration(nanoseconds: int) -> str:
 def render_head(title: str, *, root: str, sheets: Sequence[str]) -> str:
     """Write a page up to its body; `root` is where the site begins, as seen from the page."""
     links = (f'<link rel="stylesheet" href="{root}static/{sheet}">' for sheet in sheets)
-    return _HEAD.format(title=title, root=root, sheets="\n".join(links))
+    return _HEAD.format(title=title, links="\n".join([_ICON.format(root=root), *links]))
 
 
-def render_badge(state: State, *, root: str) -> str:
-    """Write the icon and the word of a state."""
+def render_lone_head(title: str, style: str) -> str:
+    """Write a page that belongs to no site up to its body, its style sheet within."""
+    return _HEAD.format(title=title, links=f"<style>{style}</style>")
+
+
+def render_badge(state: State, *, root: str | None) -> str:
+    """Write the icon, where there is a site to get it from, and the word of a state."""
     image = f'<img src="{root}static/state-{state}.svg" alt="" width="16" height="16">'
+    image = "" if root is None else image
     return f'<span class="state {state}">{image}<span>{state}</span></span>'
 
 

@@ -16,7 +16,15 @@ from ...entries import TEXT_KINDS, End, Entry, Gap, Kind, Position, RunRecord, S
 from ...terminal import Line, Terminal
 from ..base import Format, render_gap
 from .bars import render_bar, render_done, render_table
-from .markup import clean, render_badge, render_duration, render_head, render_line, render_moment
+from .markup import (
+    clean,
+    render_badge,
+    render_duration,
+    render_head,
+    render_line,
+    render_lone_head,
+    render_moment,
+)
 from .stages import Row, Stages
 
 __all__ = ["HtmlFormat"]
@@ -36,18 +44,19 @@ _LEVELS = {"DEBUG": "debug", "WARNING": "warning", "ERROR": "error", "CRITICAL":
 _PAGE = """{head}
 <body class="run still">
 <header>
-<a class="back" href="{root}?format=html">← Runs</a>
-<h1 title="{title}">{title}</h1>
+{back}<h1 title="{title}">{title}</h1>
 <p class="now">{badge}</p>
-<div class="actions">{cancel}<a class="button" href="?format=text">Plain text</a></div>
+<div class="actions">{cancel}<a class="button" href="{here}format=text">Plain text</a></div>
 </header>
 <!--{padding}-->
 <main tabindex="0" autofocus><div>
 <p id="facts">{facts}</p>
 {before}<pre id="log">"""
+_BACK = '<a class="back" href="{root}?format=html">← Runs</a>\n'
 _BEFORE = (
     '<p class="mark">This begins at line {line:,}; what is before it is in '
-    '<a href="?format=html">the whole page</a> and in the <a href="?format=text">plain text</a></p>\n'
+    '<a href="{here}format=html">the whole page</a> and in the '
+    '<a href="{here}format=text">plain text</a></p>\n'
 )
 _CANCEL = (
     '<details id="cancel"><summary class="button">Cancel</summary>'
@@ -71,8 +80,12 @@ class HtmlFormat(Format):
 
     media_type = "text/html; charset=utf-8"
     heartbeat = b"<!---->"
-    #: Where the site begins, as seen from the page.
-    root = "../"
+    #: Where the site begins, as seen from the page; None where it belongs to none.
+    root: str | None = "../"
+    #: The style sheet of a page that belongs to none.
+    style = ""
+    #: How links to other forms of the page begin.
+    here = "?"
     #: Whether who asked may cancel the run, and it is one to cancel: the page offers it then.
     may_cancel = False
 
@@ -92,15 +105,21 @@ class HtmlFormat(Format):
         is_middle = position.line > 1 or position.byte > 0
         page = {
             "title": title,
-            "head": render_head(title, root=self.root, sheets=("page.css", "html.css")),
-            "root": self.root,
+            "head": self._head(title),
+            "back": "" if self.root is None else _BACK.format(root=self.root),
+            "here": self.here,
             "badge": render_badge(State.RUNNING, root=self.root),
             "cancel": _CANCEL.format(run=self.run) if self.may_cancel else "",
             "facts": "\n".join(_facts(record, command)),
-            "before": _BEFORE.format(line=position.line) if is_middle else "",
+            "before": _BEFORE.format(line=position.line, here=self.here) if is_middle else "",
         }
         size = len(_PAGE.format(**page, padding="").encode())
         return _PAGE.format(**page, padding=" " * (HEAD_SIZE - size)).encode()
+
+    def _head(self, title: str) -> str:
+        if self.root is None:
+            return render_lone_head(title, self.style)
+        return render_head(title, root=self.root, sheets=("page.css", "html.css"))
 
     def encode(self, entry: Entry) -> bytes:
         if entry.kind in TEXT_KINDS:
@@ -135,7 +154,7 @@ class HtmlFormat(Format):
         rows: list[str] = []
         for item in drawn:
             if isinstance(item, Line):
-                rows.append(_row(render_line(item, LINE_SIZE) + "\n", item.tag))
+                rows.append(_row(render_line(item, LINE_SIZE, self.here) + "\n", item.tag))
                 continue
             lines = escape(item, quote=False).split("\n")
             lines.pop()
@@ -192,7 +211,7 @@ class HtmlFormat(Format):
         line = self._terminal.current()
         if line is None:
             return ""
-        html = render_line(line, size)
+        html = render_line(line, size, self.here)
         if len(html) > size:
             text = "".join(span.text for span in line.spans)
             html = "… " + escape(text[-size // 4 :], quote=False)

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
@@ -261,13 +262,15 @@ class DiskJournal(Journal):
     def request_cancel(self) -> None:
         if self.end() is not None:
             raise RunFinished(self.run)
+        self._touch(CANCEL, f"ask run {self.run} to end")
+
+    def _touch(self, name: str, what: str) -> None:
+        """Make an empty file, which tells something by being there."""
         try:
             flags = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-            os.close(os.open(self.folder / CANCEL, flags, 0o600))
+            os.close(os.open(self.folder / name, flags, 0o600))
         except OSError as error:
-            raise JournalUnavailable(
-                f"cannot ask run {self.run} to end: {error.strerror}"
-            ) from None
+            raise JournalUnavailable(f"cannot {what}: {error.strerror}") from None
 
     def watch_life(self, callback: Callable[[], None]) -> Callable[[], None]:
         # Files come and go: a request to cancel comes, and the reserve goes behind the end.
@@ -275,6 +278,12 @@ class DiskJournal(Journal):
 
     def cancel_requested(self) -> bool:
         return (self.folder / CANCEL).exists()
+
+    def add_view(self, view: str) -> None:
+        self._touch(_view_name(view), f"note what shows run {self.run}")
+
+    def has_view(self, view: str) -> bool:
+        return (self.folder / _view_name(view)).exists()
 
     def settle(self) -> None:
         # In this order: every idle viewer asks, and a look for the end may have to search for it.
@@ -345,3 +354,8 @@ def _remove_folder(folder: Path) -> None:
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _view_name(view: str) -> str:
+    # Its path may have any length, and any character.
+    return f"view-{sha256(view.encode(errors='surrogatepass')).hexdigest()[:20]}"
