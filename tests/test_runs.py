@@ -1,6 +1,7 @@
 """A run as its own process has it."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from outlive import runs
+from outlive import platforms, runs, settings
 from outlive.entries import End, Kind, State
 from outlive.errors import RunError, RunFinished
 from outlive.journals.base import Reader
@@ -159,6 +160,24 @@ def test_a_forked_child_has_a_handle(tmp_path):
         run.end(DONE)
         assert answers.readline() == "succeeded x\n"
     os.waitpid(child, 0)
+
+
+def test_a_forked_child_waits_for_no_lock_of_its_parent(tmp_path):
+    """Whatever other threads were about to do: there, nobody goes on with it."""
+    with settings._stores_lock, platforms._watchers_lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            try:
+                store = settings.application_store(tmp_path)
+                run = create_run(store, title="")
+                run.collect()
+                run.end(DONE)
+                os._exit(0)
+            finally:
+                os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [record.end.state for record in DirectoryStore(tmp_path).records()] == [State.SUCCEEDED]
 
 
 def test_two_threads_that_write_first_start_one_syncer(store, monkeypatch):

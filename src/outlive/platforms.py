@@ -280,7 +280,6 @@ class _Watcher:
     """One thread that tells folders' watchers of changes; here by looking again and again."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self._lock = threading.Lock()
         self._callbacks: dict[int, tuple[Path, set[Callable[[], None]]]] = {}
         self._numbers = itertools.count(1)
@@ -394,12 +393,21 @@ def _poller() -> _Watcher:
 
 
 def _one(kind: type[_Watcher]) -> _Watcher:
-    """Get this process's watcher; a forked child has no thread of its parent, so makes its own."""
+    """Get this process's watcher."""
     with _watchers_lock:
-        watcher = _watchers.get(kind)
-        if watcher is None or watcher.pid != os.getpid():
-            watcher = _watchers[kind] = kind()
-        return watcher
+        if kind not in _watchers:
+            _watchers[kind] = kind()
+        return _watchers[kind]
+
+
+def _forget_watchers() -> None:
+    """Begin anew in a forked child: it has no thread of its parent, one of which may hold the lock."""
+    global _watchers_lock  # noqa: PLW0603 - as said
+    _watchers_lock = threading.Lock()
+    _watchers.clear()
+
+
+os.register_at_fork(after_in_child=_forget_watchers)
 
 
 def keep_freed_memory() -> None:

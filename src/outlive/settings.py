@@ -95,6 +95,14 @@ _APPLICATION_STORE = ".outlive"
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
 
+
+def _renew_lock() -> None:
+    global _stores_lock  # noqa: PLW0603 - another thread of the parent may have held it
+    _stores_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
 STORE = Option("store", "OUTLIVE_STORE", "", "where runs are kept: a directory")
 QUOTA = Option("quota", "OUTLIVE_QUOTA", "", "how much the ended runs of a store may take: 10GB")
 HOST = Option("host", "OUTLIVE_HOST", "127.0.0.1", "the address to listen on")
