@@ -282,6 +282,9 @@ def check_facts(*, labels: object, **texts: object) -> None:
         isinstance(part, str) for label in (labels or {}).items() for part in label
     ):
         raise ConfigError(f"labels: give a mapping of texts to texts, not {labels!r:.100}")
+    for key in labels or {}:
+        if not key or "=" in key:
+            raise ConfigError(f"labels: a key has no '=' and is not empty, as {key!r:.100} is")
 
 
 @lru_cache(maxsize=64)
