@@ -32,10 +32,10 @@ def judge(run: OwnRun, failure: BaseException | None, trace: TracebackType | Non
 
 def _judge_exit(run: OwnRun, failure: SystemExit) -> End:
     """Tell what the interpreter would have ended with."""
-    if failure.code is None or failure.code == 0:
-        return End(State.SUCCEEDED, exit_code=0)
-    if isinstance(failure.code, int):
-        return End(State.FAILED, exit_code=failure.code)
+    if isinstance(failure.code, int | None):
+        # exit(3) hands on its lowest byte.
+        code = (failure.code or 0) & 0xFF
+        return End(State.FAILED if code else State.SUCCEEDED, exit_code=code)
     write_text(run, Kind.ERR, _encode([f"{failure.code}\n"]))
     return End(State.FAILED, exit_code=1, error=_in_one_line(str(failure.code)))
 
