@@ -110,6 +110,7 @@ def test_records_are_taken_from_the_level_and_as_the_formatter_says(store):
         (print, {"owner": 5}, "owner: give a text"),
         (print, {"labels": {"a": 5}}, "labels: give a mapping"),
         (print, {"labels": ["a"]}, "labels: give a mapping"),
+        (print, {"labels": {"a=b": "c"}}, "labels: a key has no '='"),
         (print, {"level": "DEBUG"}, "level: give a number"),
         (print, {"formatter": "%(message)s"}, "formatter: give a logging.Formatter"),
     ],
@@ -222,6 +223,8 @@ def test_an_error_that_cannot_be_shown_is_told_of(store):
         (0, End(State.SUCCEEDED, exit_code=0), ""),
         (None, End(State.SUCCEEDED, exit_code=0), ""),
         (3, End(State.FAILED, exit_code=3), ""),
+        (-1, End(State.FAILED, exit_code=255), ""),
+        (256, End(State.SUCCEEDED, exit_code=0), ""),
         ("too bad", End(State.FAILED, exit_code=1, error="too bad"), "too bad\n"),
     ],
 )
@@ -370,6 +373,22 @@ def test_work_on_the_caller_s_loop_runs_there_and_ends_with_it(store):
     assert loops[0] is loops[1]
     assert ended(second) == (State.CANCELLED, "begun\ncleaned up\n")
     assert ended(third)[0] is State.CANCELLED
+
+
+def test_a_task_that_a_closed_loop_left_behind_can_be_cancelled(store):
+    """Nobody else ends it: without a loop, it cannot do so itself."""
+    loop, begun = asyncio.new_event_loop(), threading.Event()
+
+    async def main() -> outlive.Run:
+        run = outlive.start(wait_for_ever, begun, store=store)
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        return run
+
+    run = loop.run_until_complete(main())
+    loop.close()
+    run.cancel()
+    assert ended(run) == (State.CANCELLED, "begun\n")
 
 
 def test_work_in_a_thread_is_asked_to_end(store):
