@@ -1,11 +1,13 @@
 """Processes that a run's work starts write into the run, however they are started."""
 
+import gc
 import logging
 import multiprocessing
 import os
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from outlive.runs import current_run
 from outlive.sources.stages import event
 from outlive.stores import MemoryStore
 from tests.captures import capturing, entries_of, run_program, texts_of
+from tests.helpers import eventually
 
 METHODS = ["fork", "forkserver", "spawn"]
 
@@ -43,6 +46,21 @@ def speak(name: str) -> None:
     thread.start()
     thread.join()
     sys.stdout.buffer.write(f"{name} ends".encode())
+
+
+def test_a_run_that_had_children_is_let_go_at_once(context):
+    """And with it what it holds open: nothing of it waits for the garbage collector."""
+    gc.disable()
+    try:
+        with capturing() as run:
+            child = context.Process(target=print)
+            child.start()
+            child.join()
+        kept = weakref.ref(run)
+        del run
+        eventually(lambda: kept() is None)
+    finally:
+        gc.enable()
 
 
 def test_what_a_child_writes_is_the_runs(context):

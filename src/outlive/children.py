@@ -329,6 +329,8 @@ class _Family:
         for fd in (self._stopping, self._stop):
             os.close(fd)
         self._stop_listening()
+        # A circle: it holds what it stops, which is ours.
+        del self._stop_listening
 
     def _is_patient(self, began: float) -> bool:
         seconds = _PATIENCE_SECONDS if self._lives() else _REST_SECONDS

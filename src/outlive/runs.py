@@ -254,6 +254,8 @@ class OwnRun(Run):
         """Record how the run ended; nothing can be written afterwards."""
         for callback in list(self._last_words):
             callback()
+        # What these belong to keeps the run, and what both hold open.
+        self._last_words.clear()
         self._stop_listening()
         if self.buffer is not None:
             self.buffer.close()
