@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import subprocess
 import sys
 
 import httpx
@@ -82,3 +83,24 @@ def test_a_detached_command_uses_a_registered_server(outlive):
     assert result.stderr.decode().startswith(f"outlive: {address}runs/")
     server.send_signal(signal.SIGTERM)
     eventually(lambda: has_ended(outlive))
+
+
+KILLED = """
+import os, signal, sys, time
+from outlive.cli.detached import Detachment
+
+detachment, waiting = Detachment(), os.getpid()
+if detachment.split() is None:
+    os.kill(waiting, signal.SIGKILL)
+    while os.getppid() == waiting:
+        time.sleep(0.01)
+    told = os.dup(1)
+    detachment.release()
+    os.write(told, b"on")
+"""
+
+
+def test_who_waits_may_be_killed():
+    """What was detached goes on."""
+    result = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, check=False)
+    assert (result.returncode, result.stdout) == (-signal.SIGKILL, b"on")

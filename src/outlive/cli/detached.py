@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 __all__ = ["Detachment"]
@@ -38,5 +39,7 @@ class Detachment:
         for fd in range(3):
             os.dup2(null, fd)
         os.close(null)
-        os.write(self._begun, b"!")
+        # Who waits for this may have been killed.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._begun, b"!")
         os.close(self._begun)
