@@ -2,6 +2,7 @@
 
 import os
 import select
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -180,3 +181,24 @@ def test_the_end_of_a_child_can_be_waited_for():
     assert poll.poll(30_000)
     os.close(fd)
     assert process.wait() == 3
+
+
+@pytest.mark.parametrize("unread", [b"", b"x"])
+def test_a_connection_tells_that_its_other_end_has_gone(unread):
+    """Also before what it sent is read, and not while it may send."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        served, _ = listener.accept()
+    with served:
+        client.sendall(unread)
+        assert not platforms.is_left(served.fileno())
+        client.close()
+        eventually(lambda: platforms.is_left(served.fileno()))
+
+
+def test_a_connection_that_was_closed_here_is_left():
+    """A server may have done so already."""
+    ours, theirs = socket.socketpair()
+    ours.close()
+    theirs.close()
+    assert platforms.is_left(ours.fileno())

@@ -11,6 +11,7 @@ import fcntl
 import itertools
 import os
 import re
+import select
 import struct
 import sys
 import threading
@@ -26,6 +27,7 @@ __all__ = [
     "disown_orphans",
     "exit_descriptor",
     "is_alive",
+    "is_left",
     "is_locked",
     "keep_freed_memory",
     "list_processes",
@@ -408,6 +410,18 @@ def _forget_watchers() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_watchers)
+
+
+def is_left(fd: int) -> bool:
+    """Tell whether the other end of a connection has closed it, whatever is still to be read.
+
+    Where that cannot be asked, a half-closed one looks open until something is written to it.
+    """
+    if fd < 0:
+        return True
+    poll = select.poll()
+    poll.register(fd, getattr(select, "POLLRDHUP", 0))
+    return bool(poll.poll(0))
 
 
 def keep_freed_memory() -> None:

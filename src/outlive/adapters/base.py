@@ -1,22 +1,28 @@
-"""What every adapter has: work that a view starts, and a site that is mounted."""
+"""What every adapter has: work that a view starts, a site that is mounted; and what WSGI's share."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+from .. import platforms
 from ..errors import ConfigError, RunNotFound
 from ..journals.base import Journal
+from ..pumps.blocking import BlockingPump
 from ..runs import Run
 from ..settings import application_store
 from ..stores import Store
 from ..web.access import Access
 from ..web.answers import Site
-from ..web.messages import Request, Response
+from ..web.messages import Request, Response, Stream
 from ..web.views import Mark, answer_run, answer_start
 
-__all__ = ["Mark", "Place", "Work", "make_site", "respond"]
+__all__ = ["Environ", "Mark", "Place", "Work", "make_site", "open_body", "read_environ", "respond"]
 
+#: What WSGI (PEP 3333) knows of a request.
+Environ = Mapping[str, Any]
 #: A run, or what starts one.
 Work = Run | Callable[[], Run]
 #: A store, its URL or a directory; None for that of `outlive.start`.
@@ -56,3 +62,50 @@ def make_site(access: Access, store: Place) -> Site:
     if not callable(access):
         raise ConfigError("access: give a function of request, action and run, or PUBLIC")
     return Site(store=application_store(store), access=access)
+
+
+def open_body(response: Response, environ: Environ) -> Iterable[bytes]:
+    """Make what a WSGI server iterates over; a stream waits in the server's thread."""
+    if isinstance(response.body, Stream):
+        return BlockingPump(*response.body, _find_leaving(environ))
+    return [response.body]
+
+
+def read_environ(environ: Environ) -> Request:
+    """Translate a request of WSGI."""
+    headers = {
+        name.removeprefix("HTTP_").replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    return Request(
+        method=environ["REQUEST_METHOD"],
+        path=_decode(environ.get("PATH_INFO", "")),
+        prefix=_decode(environ.get("SCRIPT_NAME", "")),
+        query_string=environ.get("QUERY_STRING", ""),
+        headers=headers,
+        native=environ,
+    )
+
+
+def _decode(path: str) -> str:
+    # PEP 3333: what the bytes were, as if they were Latin-1.
+    return path.encode("latin-1").decode(errors="replace")
+
+
+def _find_leaving(environ: Environ) -> Callable[[], bool]:
+    """Find out how this server tells that a client has gone, or that it is about to end."""
+    connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    has_left = environ.get("waitress.client_disconnected", lambda: False)
+
+    def is_over() -> bool:
+        gone = connection is not None and platforms.is_left(connection.fileno())
+        return gone or has_left() or _is_stopping()
+
+    return is_over
+
+
+def _is_stopping() -> bool:
+    """Tell whether gunicorn's worker was asked to end: it would wait for streams, and then kill."""
+    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return getattr(worker, "alive", True) is False

@@ -1,0 +1,54 @@
+"""What the applications of the tests do, told by files that the test makes."""
+
+import functools
+import itertools
+import os
+from pathlib import Path
+
+import outlive
+from outlive import settings, viewers
+from tests.helpers import eventually
+
+# A client that went is found out by writing to it, where the server does not tell.
+viewers.HEARTBEAT = 0.2
+
+PREFIX = "/deep"
+
+
+def any_exists(files: tuple[Path, ...]) -> bool:
+    """Tell whether one of these files is there."""
+    return any(file.exists() for file in files)
+
+
+def steps(name: str) -> None:
+    """Print a line for each file that appears, in turn; end with the one named `end`."""
+    folder = Path(os.environ["STEPS"]) / name
+    for number in itertools.count(1):
+        files = (folder / str(number), folder / "end")
+        eventually(functools.partial(any_exists, files), seconds=60)
+        if not files[0].exists():
+            return
+        print(f"line {number}")
+
+
+def count(name: str) -> None:
+    """Print many numbers."""
+    for number in range(20_000):
+        print(number)
+
+
+def begin(kind: str, name: str) -> outlive.Run:
+    """Start work; of one name, one at a time."""
+    work = functools.partial({"steps": steps, "count": count}[kind], name)
+    return outlive.start(work, title=name, key=name)
+
+
+def count_watchers() -> str:
+    """Count the streams that this process pumps."""
+    journals = list(settings.application_store(None)._journals.values())
+    return str(sum(len(journal._watchers) for journal in journals))
+
+
+def may(request, action, run) -> bool:
+    """Let everybody but strangers, and nobody cancel what must go on."""
+    return "stranger" not in request.headers

@@ -1,0 +1,30 @@
+"""Servers that all tests share: to start one takes a second."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.adapters.serving import SERVERS, Served
+
+Serve = Callable[[str], Served]
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory) -> Iterator[Serve]:
+    """Give what starts a server, once."""
+    started: dict[str, Served] = {}
+
+    def start(name: str) -> Served:
+        if name not in started:
+            started[name] = Served(SERVERS[name], tmp_path_factory.mktemp("served"))
+        return started[name]
+
+    yield start
+    for served in started.values():
+        served.stop(5)
+
+
+@pytest.fixture(params=SERVERS)
+def served(request, serve) -> Served:
+    """Give each server in turn."""
+    return serve(request.param)

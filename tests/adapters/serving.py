@@ -1,0 +1,116 @@
+"""Applications on the servers that people run, each in a process of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from outlive.stores import DirectoryStore
+from tests.standalone.servers import PATIENCE, Connection
+
+ROOT = Path(__file__).parents[2]
+PREFIX = "/deep"
+
+
+class Server(NamedTuple):
+    """How a server is started, and what it can do."""
+
+    arguments: list[str]
+    #: Whether a client that went is noticed though nothing is written to it.
+    notices: bool = True
+    #: Viewers at once.
+    viewers: int = 10
+
+
+# Its socket for control would be in the home of whoever runs this.
+_GUNICORN = ["gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0", "--threads", "16"]
+SERVERS = {
+    "wsgiref": Server(["tests.adapters.apps.wsgi_app"], notices=False),
+    "gunicorn gthread": Server(
+        [*_GUNICORN, "--worker-class", "gthread", "tests.adapters.apps.wsgi_app:app"]
+    ),
+    "waitress": Server(
+        [
+            *("waitress", "--listen", "127.0.0.1:0", "--threads", "16"),
+            *("--channel-request-lookahead", "1", "tests.adapters.apps.wsgi_app:app"),
+        ]
+    ),
+}
+
+
+@dataclass
+class Served:
+    """A server that serves, its store, and the files that tell its work what to do."""
+
+    kind: Server
+    folder: Path
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = DirectoryStore(self.folder / "store")
+        self._told = threading.Event()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *self.kind.arguments],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "OUTLIVE_STORE": str(self.folder / "store"),
+                "STEPS": str(self.folder),
+                "PYTHONUNBUFFERED": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+        assert self._told.wait(PATIENCE), self.said
+        self.url = urlsplit(re.findall(r"http://\S+:\d+", "".join(self.said))[0])
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if re.search(r"http://\S+:\d+", line):
+                self._told.set()
+        self.process.stdout.close()
+        self._told.set()
+
+    def stop(self, seconds: float) -> bool:
+        """End the server, as its users do; tells whether it did within this time."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return False
+        finally:
+            self._listener.join()
+        return True
+
+    def step(self, name: str, number: object) -> None:
+        """Let work take its next step."""
+        (self.folder / name).mkdir(exist_ok=True)
+        (self.folder / name / str(number)).touch()
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> Connection:
+        """Ask for a path below the prefix, on a connection of its own."""
+        connection = Connection(socket.create_connection((self.url.hostname, self.url.port)))
+        connection.sock.settimeout(PATIENCE)
+        connection.ask(PREFIX + path, method, "1.0", **headers)
+        return connection
+
+    def watchers(self) -> int:
+        """Count the streams that the server pumps."""
+        with self.ask("/watchers") as connection:
+            connection.head()
+            return int(connection.to_end())

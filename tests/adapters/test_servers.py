@@ -1,0 +1,181 @@
+"""What holds in every framework, on every server, over real sockets and under a prefix."""
+
+import asyncio
+import itertools
+import json
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin
+
+import pytest
+
+from outlive.entries import End, Kind, RunRecord, State
+from tests.adapters.serving import PREFIX, SERVERS, Served
+from tests.helpers import eventually
+from tests.standalone.servers import Connection
+from tests.standalone.viewers import watch_all
+
+EVENTS = {"Accept": "text/event-stream"}
+BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec_Fetch_Mode": "navigate"}
+
+
+def new_name() -> str:
+    """Name work that nobody else does."""
+    return secrets.token_hex(4)
+
+
+def ids_of(data: bytes) -> list[str]:
+    """Get the ids of a stream of events."""
+    return [line[4:].decode() for line in data.split(b"\n") if line.startswith(b"id: ")]
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "text/event-stream", "application/x-ndjson"])
+def test_each_line_is_there_before_the_next_is_written(served, accept):
+    """Nobody on the way keeps anything back."""
+    name = new_name()
+    with served.ask(f"/steps/{name}", Accept=accept) as viewer:
+        for number in range(1, 4):
+            served.step(name, number)
+            viewer.until(b"line %d" % number)
+        served.step(name, "end")
+        viewer.to_end()
+
+
+def test_lost_connections_lose_and_repeat_nothing(served):
+    """Viewers of three formats are cut at random, and resume."""
+    url = f"{served.url.geturl()}{PREFIX}/count/{new_name()}"
+    viewers = asyncio.run(watch_all(url, 3, cuts=4, seed=served.url.port))
+    for viewer in viewers:
+        assert bytes(viewer.text) == b"".join(b"%d\n" % number for number in range(20_000))
+
+
+def test_who_has_everything_is_told_to_stop(served):
+    """An EventSource would come again for ever, and start the work anew."""
+    name = new_name()
+    served.step(name, "1")
+    served.step(name, "end")
+    with served.ask(f"/steps/{name}", **EVENTS) as viewer:
+        last = ids_of(viewer.to_end())[-1]
+    with served.ask(f"/steps/{name}", Last_Event_ID=last, **EVENTS) as viewer:
+        status, _ = viewer.head()
+        assert (status, viewer.to_end()) == (204, b"")
+
+
+def test_a_browser_is_sent_to_its_run_and_reloads_it(served):
+    """What it went to by link or by form."""
+    name = new_name()
+    served.step(name, "1")
+    served.step(name, "end")
+    for method in ("GET", "POST"):
+        with served.ask(f"/steps/{name}?x=1", method, Content_Length="0", **BROWSER) as viewer:
+            status, headers = viewer.head()
+        assert status == 303
+        place = urljoin(f"{PREFIX}/steps/{name}", headers["location"]).removeprefix(PREFIX)
+        assert place.startswith(f"/steps/{name}?x=1&from=")
+        for _ in range(2):
+            with served.ask(place, **BROWSER) as viewer:
+                assert viewer.head()[1]["content-type"].startswith("text/html")
+                assert viewer.to_end().count(b"line 1\n") == 1
+    with served.ask("/live/", Accept="application/json") as viewer:
+        viewer.head()
+        runs = json.loads(viewer.to_end())["runs"]
+    assert [run["title"] for run in runs].count(name) == 2
+
+
+def test_head_starts_nothing(served):
+    """It is answered at once, with the headers of a stream."""
+    name = new_name()
+    with served.ask(f"/steps/{name}", "HEAD", **EVENTS) as viewer:
+        status, headers = viewer.head()
+        assert (status, viewer.to_end()) == (200, b"")
+    assert headers["content-type"].startswith("text/event-stream")
+    assert headers["cache-control"] == "no-store, no-transform"
+    assert name not in [record.title for record in served.store.records()]
+
+
+def test_a_silence_is_marked(served):
+    """And marks are no lines of the run."""
+    name = new_name()
+    with served.ask(f"/steps/{name}") as viewer:
+        viewer.until(b"*** Interval\n*** Interval\n")
+        served.step(name, "1")
+        viewer.until(b"line 1\n")
+        served.step(name, "end")
+        viewer.to_end()
+
+
+def test_a_viewer_who_vanishes_leaves_nothing(served):
+    """A heartbeat finds out."""
+    check_leaving(served, "text/event-stream", b"event: start")
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SERVERS.items() if kind.notices])
+def test_a_viewer_who_vanishes_is_noticed_without_writing(serve, name):
+    """In a format that has no heartbeat."""
+    check_leaving(serve(name), "text/plain", b"line 1\n")
+
+
+def check_leaving(served: Served, accept: str, first: bytes) -> None:
+    """Let three viewers come and go."""
+    eventually(lambda: served.watchers() == 0)
+    run = secrets.token_hex(10)
+    writer = served.store.create(RunRecord(id=run, title="x", started_at=1))
+    writer.append(Kind.OUT, b"line 1\n")
+    viewers = [served.ask(f"/live/runs/{run}", Accept=accept) for _ in range(3)]
+    for viewer in viewers:
+        viewer.until(first)
+    assert served.watchers() == 3
+    for viewer in viewers:
+        viewer.sock.close()
+    eventually(lambda: served.watchers() == 0)
+    writer.close(End(State.SUCCEEDED, 0))
+
+
+def test_the_page_is_there_under_its_prefix(served):
+    """Its links are relative, and without its slash it leads to itself."""
+    with served.ask("/live") as viewer:
+        status, headers = viewer.head()
+    assert status in (303, 308)
+    assert urljoin(f"{served.url.geturl()}{PREFIX}/live", headers["location"]).endswith(
+        f"{PREFIX}/live/"
+    )
+    with served.ask("/live/", Accept="text/html") as viewer:
+        assert viewer.head()[0] == 200
+        assert b'src="static/' in viewer.to_end()
+    with served.ask("/live/static/page.css") as viewer:
+        assert viewer.head()[0] == 200
+
+
+def test_access_is_decided_before_the_first_byte(served):
+    """With a status of its own."""
+    for path, status in (("/live/", 403), ("/live/activity", 403), ("/live/runs/x", 404)):
+        with served.ask(path, Stranger="yes") as viewer:
+            assert viewer.head()[0] == status
+
+
+def read_and_close(viewer: Connection) -> None:
+    """Read to the end, and close, as a client does."""
+    viewer.to_end()
+    viewer.sock.close()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_open_streams_do_not_keep_a_server_from_ending(name, tmp_path):
+    """Ten of them are cut, and are not waited for."""
+    served = Served(SERVERS[name], tmp_path)
+    run = secrets.token_hex(10)
+    writer = served.store.create(RunRecord(id=run, title="x", started_at=1))
+    writer.append(Kind.OUT, b"line 1\n")
+    forms = itertools.cycle(["text", "sse", "ndjson", "html"])
+    viewers = [
+        served.ask(f"/live/runs/{run}?format={next(forms)}") for _ in range(served.kind.viewers)
+    ]
+    for viewer in viewers:
+        viewer.until(b"line 1")
+    with ThreadPoolExecutor(len(viewers)) as pool:
+        leaving = [pool.submit(read_and_close, viewer) for viewer in viewers]
+        # Half of what gunicorn waits for before it kills.
+        assert served.stop(15)
+    assert all(future.exception() is None for future in leaving)
+    assert "Traceback" not in "".join(served.said)
+    writer.close(End(State.SUCCEEDED, 0))

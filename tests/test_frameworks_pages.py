@@ -1,0 +1,34 @@
+"""The pages on frameworks can be typed as they stand."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.documents import perform
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {"wsgi.md": 3}
+
+
+def free_port() -> int:
+    """Find a port that nobody has."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize(("name", "count"), PAGES.items())
+def test_a_page_can_be_typed_as_it_stands(name, count, tmp_path):
+    """Every command prints what is shown; only the port is another one."""
+    page = tmp_path / name
+    page.write_text((DOCS / name).read_text("utf-8").replace(":8000", f":{free_port()}"))
+    assert perform(page, tmp_path) == count
+
+
+def test_the_pages_have_the_same_headings():
+    """What is known of one framework is found for another."""
+    found = {
+        tuple(line for line in (DOCS / name).read_text("utf-8").splitlines() if line[:3] == "## ")
+        for name in PAGES
+    }
+    assert len(found) == 1
