@@ -48,6 +48,7 @@ def test_the_code_right_here_can_be_a_run(store, capsys):
     [
         (ValueError("x"), State.FAILED, "ValueError: x\n"),
         (KeyboardInterrupt(), State.CANCELLED, ""),
+        (GeneratorExit(), State.CANCELLED, ""),
         (SystemExit(2), State.FAILED, ""),
         (asyncio.CancelledError(), State.CANCELLED, ""),
     ],

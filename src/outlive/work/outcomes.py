@@ -43,7 +43,8 @@ def _judge_exit(run: OwnRun, failure: SystemExit) -> End:
 def _is_cancellation(failure: BaseException) -> bool:
     # Who has not imported asyncio cannot have one of these.
     asyncio = sys.modules.get("asyncio")
-    kinds = (KeyboardInterrupt, *([asyncio.CancelledError] if asyncio else []))
+    # A generator that nobody asks for more has not failed either.
+    kinds = (KeyboardInterrupt, GeneratorExit, *([asyncio.CancelledError] if asyncio else []))
     return isinstance(failure, kinds)
 
 
