@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from outlive.entries import Kind
+from outlive.errors import RunError
 from outlive.journals.base import Reader
 from outlive.runs import current_run
 from outlive.sources.stages import event
@@ -154,6 +155,26 @@ def tell_deep(method: str) -> None:
     child = context.Process(target=tell, args=("deep",))
     child.start()
     child.join()
+
+
+def test_what_a_child_cannot_know_of_the_run_is_refused(context):
+    """It would wait for ever, or read nothing."""
+    with capturing() as run:
+        child = context.Process(target=ask)
+        child.start()
+        child.join()
+    assert run.text().splitlines() == [f"run {run.id} is its parent's" for _ in range(3)]
+
+
+def ask() -> None:
+    """Ask the current run what only its parent knows."""
+    run = current_run()
+    assert run is not None
+    for question in (run.wait, run.text, run.cancel):
+        try:
+            question()
+        except RunError as error:
+            print(str(error).partition(":")[0])
 
 
 def test_a_run_of_a_child_s_own_ends_once(close_context, tmp_path):

@@ -26,7 +26,7 @@ TABLE = {
     "viewers": "errors entries formats",
     "runs": "buffers errors entries journals stores platforms",
     "sources": "buffers channels errors entries runs platforms processes",
-    "children": "entries journals runs sources stores",
+    "children": "errors entries journals runs sources stores",
     "supervisors": "channels errors entries settings stores runs sources",
     "work": "buffers channels errors entries journals settings stores runs sources children"
     " supervisors",

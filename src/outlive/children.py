@@ -24,9 +24,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from struct import Struct
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from .entries import End, Kind, RunRecord
+from .entries import End, Kind, RunRecord, State
+from .errors import RunError
 from .journals.base import JournalWriter, Unwritten
 from .journals.memory import MemoryJournal
 from .runs import OwnRun, current_run
@@ -170,6 +171,18 @@ def _if_picklable(formatter: logging.Formatter | None) -> logging.Formatter | No
 class _ChildRun(OwnRun):
     """The run in a child, which knows nothing of its store: the parent tells what is for all."""
 
+    def wait(self, timeout: float | None = None) -> State:  # noqa: ARG002 - the parent can
+        self._refuse()
+
+    def text(self) -> str:
+        self._refuse()
+
+    def cancel(self) -> None:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise RunError(f"run {self.id} is its parent's: use it there, or open it from its store")
+
     def announce(self, kind: Kind, data: Mapping[str, object]) -> None:  # noqa: ARG002 - an event
         if self.buffer is not None:
             self.buffer.add(_EVERYWHERE, json.dumps(data).encode())
@@ -266,6 +279,10 @@ class _Family:
                 if stops:
                     return
                 stops = any(fd == self._stopping for fd, _ in poll.poll())
+                continue
+            except OSError:
+                # No descriptor is left: it waits, and so does the child.
+                time.sleep(_LOOK_SECONDS)
                 continue
             connection.settimeout(None)
             _inherited.add(connection)

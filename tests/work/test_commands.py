@@ -186,6 +186,23 @@ def test_an_interrupt_goes_to_the_command_first(tmp_path, answer, interrupts, te
     assert text in run.text()
 
 
+def test_a_command_that_nobody_can_look_after_is_not_left(store, monkeypatch, tmp_path):
+    """Where no thread can be started, it is gone, and the error goes on."""
+    begin = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name == "outlive-command":
+            eventually((tmp_path / "pid").exists)
+            raise RuntimeError("can't start new thread")
+        begin(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    script = f"echo $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; sleep 300"
+    with outlive.capture(store=store), pytest.raises(RuntimeError, match="new thread"):
+        shell(script)
+    assert not exists(int((tmp_path / "pid").read_text()))
+
+
 def test_a_command_needs_no_main_thread_and_no_signals(store):
     """Handlers of signals are as before, and other threads go on."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
 from ..entries import End, State
 from ..runs import current_run
 from ..sources.command import CommandSource, check_command
 from ..supervisors import CANCEL, LIMIT_EXIT_CODE, Limits, NoConsole, Supervisor, Wakes
+from .interrupts import HeldInterrupts
 
 __all__ = ["command"]
 
@@ -48,18 +49,27 @@ def command(
     # Work that was left over by its run, or forked, is outside of it.
     if run is None or run.buffer is None or run.buffer.closed:
         return _call(words, cwd=cwd, env=env, timeout=timeout)
-    source = CommandSource(
-        words,
-        terminal=None if pipe else _WINDOW,
-        stdin=subprocess.DEVNULL,
-        cwd=None if cwd is None else os.fspath(cwd),
-        env=env,
-    )
-    with Wakes(signals=False) as wakes:
-        supervisor = Supervisor(
-            run, source, NoConsole(), wakes, limits=limits, origin=run.new_origin()
+
+    def start() -> Future[End]:
+        source = CommandSource(
+            words,
+            terminal=None if pipe else _WINDOW,
+            stdin=subprocess.DEVNULL,
+            cwd=None if cwd is None else os.fspath(cwd),
+            env=env,
         )
-        end = _supervise(supervisor, wakes)
+        try:
+            return _begin(Supervisor(run, source, NoConsole(), wakes, limits=limits, origin=origin))
+        except BaseException:
+            # There may be too many threads: nobody would look after it.
+            source.send_signal(signal.SIGKILL)
+            source.end()
+            source.close()
+            raise
+
+    origin = run.new_origin()
+    with Wakes(signals=False) as wakes:
+        end = _supervise(start, wakes)
     if end.state is State.CANCELLED and run.journal.cancel_requested():
         run.was_told = True
     return _exit_code(end)
@@ -78,18 +88,28 @@ def _call(
         return LIMIT_EXIT_CODE
 
 
-def _supervise(supervisor: Supervisor, wakes: Wakes) -> End:
-    """Wait until it is over, and only then let go on what came between."""
-    # In a thread: the loop would not survive an exception of a signal handler.
+def _begin(supervisor: Supervisor) -> Future[End]:
+    """Supervise in a thread: the loop would not survive an exception of a signal handler."""
     future: Future[End] = Future()
     threading.Thread(
         target=_work, args=(supervisor, future), name="outlive-command", daemon=True
     ).start()
+    return future
+
+
+def _supervise(start: Callable[[], Future[End]], wakes: Wakes) -> End:
+    """Start it, wait until it is over, and only then let go on what came between."""
+    future: Future[End] | None = None
     failure: BaseException | None = None
-    while not future.done():
+    while future is None or not future.done():
         try:
+            if future is None:
+                with HeldInterrupts():
+                    future = start()
             future.exception()
-        except BaseException as error:  # noqa: BLE001 - it goes on below
+        except BaseException as error:
+            if future is None:
+                raise
             failure = error
             wakes.add(signal.SIGINT if isinstance(error, KeyboardInterrupt) else CANCEL)
     if failure is not None:
