@@ -57,8 +57,9 @@ def capture(
     """Make the code of a `with` block a run; what it prints and logs is the run's output.
 
     The block gets the run. An exception ends it, as failed, and goes on; KeyboardInterrupt, and the
-    end of a generator that is left within, as cancelled. A block within another one is a run of its own: the outer one goes on after it.
-    The options are those of `start`; the title is by default the program's name.
+    end of a generator that is left within, as cancelled. A block within another one is a run of its
+    own: the outer one goes on after it. The options are those of `start`; the title is by default
+    the program's name.
     """
     create = functools.partial(
         create_run,
