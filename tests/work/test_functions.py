@@ -375,22 +375,6 @@ def test_work_on_the_caller_s_loop_runs_there_and_ends_with_it(store):
     assert ended(third)[0] is State.CANCELLED
 
 
-def test_a_task_that_a_closed_loop_left_behind_can_be_cancelled(store):
-    """Nobody else ends it: without a loop, it cannot do so itself."""
-    loop, begun = asyncio.new_event_loop(), threading.Event()
-
-    async def main() -> outlive.Run:
-        run = outlive.start(wait_for_ever, begun, store=store)
-        while not begun.is_set():
-            await asyncio.sleep(0)
-        return run
-
-    run = loop.run_until_complete(main())
-    loop.close()
-    run.cancel()
-    assert ended(run) == (State.CANCELLED, "begun\n")
-
-
 def test_work_in_a_thread_is_asked_to_end(store):
     """It was cancelled if it was told so when it asked; one that never asked has succeeded."""
     told, asked = threading.Event(), threading.Event()

@@ -214,12 +214,9 @@ async def _attend(
             task.cancel()
 
     def ask() -> None:
-        try:
+        # The loop may be closed by now.
+        with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(cancel)
-        except RuntimeError:
-            # The loop is closed: a task that it left behind is ended by nobody else.
-            if task is not None and not task.done():
-                start_thread(run, functools.partial(conclude, run, KeyboardInterrupt()))
 
     stop = run.on_cancel(ask)
     try:
