@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from outlive.stores import DirectoryStore
-from tests.standalone.servers import PATIENCE, Connection
+from tests.standalone.servers import PATIENCE, Connection, dechunk
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "/deep"
@@ -27,14 +27,26 @@ class Server(NamedTuple):
     notices: bool = True
     #: Viewers at once.
     viewers: int = 10
+    #: Of HTTP; Werkzeug's own server sends chunks to clients of 1.0, too, who know of none.
+    version: str = "1.0"
+    #: Processes that serve; one view of several cannot tell what all of them do.
+    processes: int = 1
 
 
 # Its socket for control would be in the home of whoever runs this.
-_GUNICORN = ["gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0", "--threads", "16"]
+_GUNICORN = ["gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0"]
 SERVERS = {
     "wsgiref": Server(["tests.adapters.apps.wsgi_app"], notices=False),
     "gunicorn gthread": Server(
-        [*_GUNICORN, "--worker-class", "gthread", "tests.adapters.apps.wsgi_app:app"]
+        [*_GUNICORN, "-k", "gthread", "--threads", "16", "tests.adapters.apps.wsgi_app:app"]
+    ),
+    "flask": Server(
+        ["flask", "--app", "tests.adapters.apps.flask_app", "run", "--port", "0"], version="1.1"
+    ),
+    "flask, gunicorn sync": Server(
+        [*_GUNICORN, "-k", "sync", "-w", "4", "-t", "2", "tests.adapters.apps.flask_app:app"],
+        viewers=3,
+        processes=4,
     ),
     "waitress": Server(
         [
@@ -106,11 +118,17 @@ class Served:
         """Ask for a path below the prefix, on a connection of its own."""
         connection = Connection(socket.create_connection((self.url.hostname, self.url.port)))
         connection.sock.settimeout(PATIENCE)
-        connection.ask(PREFIX + path, method, "1.0", **headers)
+        connection.ask(PREFIX + path, method, self.kind.version, Connection="close", **headers)
         return connection
 
     def watchers(self) -> int:
         """Count the streams that the server pumps."""
         with self.ask("/watchers") as connection:
-            connection.head()
-            return int(connection.to_end())
+            return int(body_of(connection))
+
+
+def body_of(connection: Connection) -> bytes:
+    """Receive a response to its end, and give its body."""
+    _, headers = connection.head()
+    body = connection.to_end()
+    return dechunk(body)[0] if "transfer-encoding" in headers else body

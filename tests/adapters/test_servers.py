@@ -10,13 +10,17 @@ from urllib.parse import urljoin
 import pytest
 
 from outlive.entries import End, Kind, RunRecord, State
-from tests.adapters.serving import PREFIX, SERVERS, Served
+from tests.adapters.serving import PREFIX, SERVERS, Served, body_of
 from tests.helpers import eventually
 from tests.standalone.servers import Connection
 from tests.standalone.viewers import watch_all
 
+DONE = End(State.SUCCEEDED, 0)
 EVENTS = {"Accept": "text/event-stream"}
 BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec_Fetch_Mode": "navigate"}
+
+
+NOTICING = [name for name, kind in SERVERS.items() if kind.notices and kind.processes == 1]
 
 
 def new_name() -> str:
@@ -41,8 +45,10 @@ def test_each_line_is_there_before_the_next_is_written(served, accept):
         viewer.to_end()
 
 
-def test_lost_connections_lose_and_repeat_nothing(served):
+@pytest.mark.parametrize("name", [name for name in SERVERS if SERVERS[name].version == "1.0"])
+def test_lost_connections_lose_and_repeat_nothing(serve, name):
     """Viewers of three formats are cut at random, and resume."""
+    served = serve(name)
     url = f"{served.url.geturl()}{PREFIX}/count/{new_name()}"
     viewers = asyncio.run(watch_all(url, 3, cuts=4, seed=served.url.port))
     for viewer in viewers:
@@ -77,8 +83,7 @@ def test_a_browser_is_sent_to_its_run_and_reloads_it(served):
                 assert viewer.head()[1]["content-type"].startswith("text/html")
                 assert viewer.to_end().count(b"line 1\n") == 1
     with served.ask("/live/", Accept="application/json") as viewer:
-        viewer.head()
-        runs = json.loads(viewer.to_end())["runs"]
+        runs = json.loads(body_of(viewer))["runs"]
     assert [run["title"] for run in runs].count(name) == 2
 
 
@@ -97,19 +102,20 @@ def test_a_silence_is_marked(served):
     """And marks are no lines of the run."""
     name = new_name()
     with served.ask(f"/steps/{name}") as viewer:
-        viewer.until(b"*** Interval\n*** Interval\n")
+        eventually(lambda: viewer.more() and viewer.received.count(b"*** Interval\n") > 1)
         served.step(name, "1")
         viewer.until(b"line 1\n")
         served.step(name, "end")
         viewer.to_end()
 
 
-def test_a_viewer_who_vanishes_leaves_nothing(served):
+@pytest.mark.parametrize("name", [name for name, kind in SERVERS.items() if kind.processes == 1])
+def test_a_viewer_who_vanishes_leaves_nothing(serve, name):
     """A heartbeat finds out."""
-    check_leaving(served, "text/event-stream", b"event: start")
+    check_leaving(serve(name), "text/event-stream", b"event: start")
 
 
-@pytest.mark.parametrize("name", [name for name, kind in SERVERS.items() if kind.notices])
+@pytest.mark.parametrize("name", NOTICING)
 def test_a_viewer_who_vanishes_is_noticed_without_writing(serve, name):
     """In a format that has no heartbeat."""
     check_leaving(serve(name), "text/plain", b"line 1\n")
@@ -128,7 +134,7 @@ def check_leaving(served: Served, accept: str, first: bytes) -> None:
     for viewer in viewers:
         viewer.sock.close()
     eventually(lambda: served.watchers() == 0)
-    writer.close(End(State.SUCCEEDED, 0))
+    writer.close(DONE)
 
 
 def test_the_page_is_there_under_its_prefix(served):
@@ -144,6 +150,16 @@ def test_the_page_is_there_under_its_prefix(served):
         assert b'src="static/' in viewer.to_end()
     with served.ask("/live/static/page.css") as viewer:
         assert viewer.head()[0] == 200
+
+
+def test_what_happens_to_all_runs_is_told(served):
+    """To whom access allows it, long after the view has returned."""
+    name = new_name()
+    with served.ask("/live/activity", **EVENTS) as viewer:
+        viewer.until(b"event: start")
+        run = secrets.token_hex(10)
+        served.store.create(RunRecord(id=run, title=name, started_at=1)).close(DONE)
+        viewer.until(name.encode())
 
 
 def test_access_is_decided_before_the_first_byte(served):
@@ -178,4 +194,15 @@ def test_open_streams_do_not_keep_a_server_from_ending(name, tmp_path):
         assert served.stop(15)
     assert all(future.exception() is None for future in leaving)
     assert "Traceback" not in "".join(served.said)
-    writer.close(End(State.SUCCEEDED, 0))
+    writer.close(DONE)
+
+
+def test_a_stream_that_holds_a_worker_is_not_killed(serve):
+    """What gunicorn limits, here to two seconds, are requests that hang."""
+    served, name = serve("flask, gunicorn sync"), new_name()
+    with served.ask(f"/steps/{name}") as viewer:
+        # Each mark comes after 0.3 s.
+        viewer.until(b"*** Interval\n" * 14)
+        served.step(name, 1)
+        served.step(name, "end")
+        assert viewer.to_end().endswith(b"*** Interval\nline 1\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -106,6 +107,14 @@ def _find_leaving(environ: Environ) -> Callable[[], bool]:
 
 
 def _is_stopping() -> bool:
-    """Tell whether gunicorn's worker was asked to end: it would wait for streams, and then kill."""
+    """Tell whether gunicorn's worker was asked to end: it would wait for streams, and then kill.
+
+    A stream that holds the thread in which a `sync` worker tells its master that it is alive does
+    so for it: or a stream, and what runs beside it, would be killed after 30 seconds.
+    """
     worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return getattr(worker, "alive", True) is False
+    if worker is None or not hasattr(worker, "notify"):
+        return False
+    if threading.current_thread() is threading.main_thread():
+        worker.notify()
+    return not worker.alive

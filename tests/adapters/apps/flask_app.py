@@ -1,0 +1,30 @@
+"""A Flask application, on its development server and on others."""
+
+import functools
+
+import flask
+
+from outlive.adapters.flask import Outlive, respond
+from tests.adapters.apps.work import PREFIX, begin, count_watchers
+
+app = flask.Flask(__name__)
+
+
+def may(request, action, run) -> bool:
+    """Let everybody but strangers, who are known by Flask's own request."""
+    return "Stranger" not in flask.request.headers
+
+
+Outlive(app, url_prefix=f"{PREFIX}/live", access=may)
+
+
+@app.route(f"{PREFIX}/<any(steps, count):kind>/<name>", methods=["GET", "POST"])
+def work(kind: str, name: str) -> flask.Response:
+    """Start work, and show it."""
+    return respond(functools.partial(begin, kind, name), mark=(0.3, "*** Interval\n"))
+
+
+@app.get(f"{PREFIX}/watchers")
+def watchers() -> str:
+    """Count the streams that are open."""
+    return count_watchers()
