@@ -1,5 +1,9 @@
 """`outlive run` exits as its command would have, and records why."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from tests.programs import last_line
@@ -100,3 +104,19 @@ def test_a_command_that_deletes_the_store_keeps_its_exit_code(outlive):
     assert (result.returncode, result.stdout) == (7, f"{bar}\non\n".encode()), result.stderr
     assert b"Traceback" not in result.stderr
     assert last_line(result).startswith("failed (7)")
+
+
+def test_an_interrupted_start_is_silent(outlive):
+    """Ctrl-C amid the imports ends the program as it ends any, without a traceback."""
+    program = (
+        "import os, signal, sys, outlive.cli\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'outlive.cli.console':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "outlive.cli.main(['list'])\n"
+    )
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, env=outlive.environment, capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (-signal.SIGINT, b"")

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import subprocess
 import sys
 import threading
 
@@ -386,3 +387,26 @@ def test_what_was_printed_survives_an_exit_without_an_end(tmp_path):
         tmp_path,
     )
     assert told.run.startswith("a" * 1000 + "\nb")
+
+
+def test_who_is_interrupted_while_it_prints_outside_of_runs_prints_on_there():
+    """Ctrl-C right before a print is passed through changes nothing for those that follow."""
+    program = """
+import io, sys, outlive
+sys.stdout = mine = io.StringIO()
+with outlive.capture(store="memory:"):
+    pass
+
+def interrupt(frame, event, function):
+    if event == "c_return" and frame.f_code.co_name == "write_through" and function.__name__ == "add":
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+
+sys.setprofile(interrupt)
+try:
+    print("interrupted")
+except KeyboardInterrupt:
+    print("after")
+assert mine.getvalue() == "after\\n", mine.getvalue()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

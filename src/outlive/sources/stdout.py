@@ -100,8 +100,8 @@ class RoutedText(io.TextIOBase):
         if thread in self._passing:
             # `through` wrote to us: it looks `sys.stdout` up, or a signal handler printed.
             return (self._original or self).write_original(text)
-        self._passing.add(thread)
         try:
+            self._passing.add(thread)
             return self.write_original(text)
         finally:
             self._passing.discard(thread)
@@ -112,8 +112,8 @@ class RoutedText(io.TextIOBase):
             buffer.flush()
         thread = threading.get_ident()
         if (buffer is None or buffer.echo) and thread not in self._passing:
-            self._passing.add(thread)
             try:
+                self._passing.add(thread)
                 self._through_flush()
             finally:
                 self._passing.discard(thread)

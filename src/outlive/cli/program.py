@@ -14,7 +14,7 @@ from ..errors import ConfigError, OutliveError
 from . import cancel, follow, list_runs, overview, pipe, prune, run, serve, show
 from .console import say
 
-__all__ = ["main"]
+__all__ = ["act"]
 
 _SUBCOMMANDS = {
     "run": run,
@@ -36,12 +36,12 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+def act(arguments: Sequence[str] | None) -> int:
+    """Do what the arguments say, by default those of this process; returns the exit code."""
     _open_standard_descriptors()
     _make_streams_lenient()
     try:
-        code = _main(sys.argv[1:] if arguments is None else list(arguments))
+        code = _act(sys.argv[1:] if arguments is None else list(arguments))
         # Here, where it can still be told what went wrong.
         print(end="", flush=True)
     except ConfigError as error:
@@ -76,7 +76,7 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _main(arguments: list[str]) -> int:
+def _act(arguments: list[str]) -> int:
     parser = _Parser(prog="outlive", description="Live output of any command, in a browser.")
     subparsers = parser.add_subparsers(metavar="COMMAND", parser_class=_Parser)
     for name, module in _SUBCOMMANDS.items():
