@@ -40,6 +40,7 @@ SERVERS = {
     "gunicorn gthread": Server(
         [*_GUNICORN, "-k", "gthread", "--threads", "16", "tests.adapters.apps.wsgi_app:app"]
     ),
+    "fastapi, uvicorn": Server(["uvicorn", "--port", "0", "tests.adapters.apps.fastapi_app:app"]),
     "flask": Server(
         ["flask", "--app", "tests.adapters.apps.flask_app", "run", "--port", "0"], version="1.1"
     ),

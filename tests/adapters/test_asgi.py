@@ -3,11 +3,14 @@
 import asyncio
 import logging
 from collections.abc import MutableMapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from outlive.adapters.asgi import Application
+import outlive
+from outlive.adapters.asgi import PUBLIC, Application, application, respond
+from outlive.errors import ConfigError
 from tests.web.sites import BROWSER, ENDED, LIVING, Client, make_client
 
 
@@ -81,7 +84,7 @@ def test_a_short_answer_is_one_message():
         await exchange.over()
         start, body = exchange.sent
         assert (start["type"], start["status"]) == ("http.response.start", 200)
-        assert (b"Content-Length", b"%d" % len(body["body"])) in start["headers"]
+        assert (b"content-length", b"%d" % len(body["body"])) in start["headers"]
         assert exchange.is_complete
 
     asyncio.run(main())
@@ -224,3 +227,33 @@ def test_what_is_no_http_is_left_alone(kind):
         assert exchange.task.exception() is None
 
     asyncio.run(main())
+
+
+def test_a_view_needs_no_framework():
+    """What `respond` gives is called as an application is; what was put behind it comes after it."""
+    done: list[bool] = []
+
+    async def main() -> None:
+        exchange = Exchange(make_client(), "/nothing")
+        await exchange.over()
+        exchange.sent.clear()
+
+        async def finish() -> None:
+            done.append(exchange.is_complete)
+
+        run = outlive.start(print, "one", store=exchange.application.site.store)
+        answer = respond(SimpleNamespace(scope=exchange.scope), run)
+        answer.background = finish
+        await answer(exchange.scope, exchange.receive, exchange.send)
+        assert exchange.body == b"one\n"
+
+    asyncio.run(main())
+    assert done == [True]
+
+
+def test_access_must_be_given():
+    """Nothing is open by mistake."""
+    store = make_client().site.store
+    assert application(access=PUBLIC, store=store).site.store is store
+    with pytest.raises(ConfigError, match="access"):
+        application(access=None, store=store)  # type: ignore[arg-type]
