@@ -13,6 +13,7 @@ from outlive.entries import End, Kind, RunRecord, State
 from outlive.journals.base import JournalWriter
 from outlive.standalone.server import Server
 from outlive.stores import MemoryStore
+from outlive.stores.retention import Bounds
 from tests.standalone.servers import SUCCEEDED, Served
 
 pytestmark = pytest.mark.timeout(180)
@@ -78,6 +79,9 @@ def test_what_happens_is_shown_without_asking_again(listed, page):
     expect(rows.first).to_contain_text("broken")
     expect(page.locator("#summary")).to_have_text("2 · 1 running")
     assert page.title() == "Runs (1 running)"
+    listed.store.prune(Bounds(keep=0))
+    expect(page.locator("#summary")).to_have_text("1 · 1 running")
+    assert titles(page) == ["old"]
     kinds = [kind for kind, url in asked if kind in ("eventsource", "fetch")]
     assert sorted(kinds) == ["eventsource", "fetch"]
 

@@ -81,6 +81,16 @@ def test_what_is_out_of_bounds_goes(store, bounds, kept):
     living.close(DONE)
 
 
+def test_what_went_is_announced(store):
+    """Each run once, with its record: whoever shows the list learns of it."""
+    fill(store)
+    store.prune(Bounds(keep=3), dry_run=True)
+    store.prune(Bounds(keep=3))
+    told = [entry.data for entry in read_all(store.activity())]
+    gone = [data["data"]["id"] for data in told if data["name"] == "removed"]
+    assert gone == ["1" * 20, "2" * 20]
+
+
 def test_the_oldest_go_until_the_others_fit(store):
     """Their journals, as large as they are; a living run is not among them."""
     fill(store)

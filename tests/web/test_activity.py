@@ -7,6 +7,7 @@ import pytest
 
 from outlive.entries import End, Kind, RunRecord, State
 from outlive.stores import MemoryStore
+from outlive.stores.retention import Bounds
 from outlive.web.access import PUBLIC
 from outlive.web.answers import Site
 from outlive.web.messages import Response, Stream
@@ -80,6 +81,23 @@ def test_a_line_of_text_says_what_happened():
         "Im port : failed (3)",
         'T: hello {"é": 1}',
     ]
+
+
+@pytest.mark.parametrize(
+    ("accept", "told"),
+    [
+        ("text/plain", "Import: removed"),
+        ("text/event-stream", "event: removed"),
+        ("application/x-ndjson", '"name":"removed"'),
+    ],
+)
+def test_a_run_that_was_removed_is_told(accept, told):
+    """As a change of its state, by that name."""
+    client = make()
+    work(client)
+    response = connect(client, accept=accept)
+    client.site.store.prune(Bounds(keep=0))
+    assert told in body_of(response).decode()
 
 
 @pytest.mark.parametrize("form", ["ndjson", "entries"])

@@ -206,6 +206,10 @@ class Store(ABC):
         if not dry_run:
             rows = self._remove(rows)
             self._forget([row.run for row in rows])
+            for row in rows:
+                # A damaged row is no reason to keep the others' news back.
+                with contextlib.suppress(LookupError, TypeError, ValueError, OutliveError):
+                    self._announce_state(row.read(), "removed")
         runs, size = len(rows), sum(row.bytes for row in rows)
         if cut is None or bounds.max_size is None or dry_run:
             return Pruned(runs, size, cut.bytes - (bounds.max_size or 0) if cut else 0)
@@ -215,8 +219,8 @@ class Store(ABC):
         self._resized(cut._replace(bytes=left))
         return Pruned(runs, size, cut.bytes - left)
 
-    def _announce_state(self, record: RunRecord) -> None:
-        self.announce(Kind.EVENT, json.dumps({"name": "run", "data": record.as_json()}).encode())
+    def _announce_state(self, record: RunRecord, name: str = "run") -> None:
+        self.announce(Kind.EVENT, json.dumps({"name": name, "data": record.as_json()}).encode())
 
     def _activity_record(self) -> RunRecord:
         # An id of its own: cursors begin with it, and what is in its files is salted with it.

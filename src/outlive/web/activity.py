@@ -61,8 +61,8 @@ class _Sse(ActivityFormat, SseFormat):
             return named + line
         if _is_state(entry):
             cursor = self.cursor(entry.after)
-            data = encode_json(entry.data["data"])
-            return b"id: %b\nevent: run\ndata: %b\n\n" % (cursor.encode(), data)
+            name, data = entry.data["name"].encode(), encode_json(entry.data["data"])
+            return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), name, data)
         return SseFormat.encode(self, entry)
 
 
@@ -96,7 +96,7 @@ ACTIVITY_FORMATS: dict[str, type[ActivityFormat]] = {
 
 
 def _is_state(entry: Entry) -> bool:
-    """Tell whether an entry is a change of a run's state, and not somebody's event."""
+    """Tell whether an entry is a change of a run's state (`run`, `removed`), and nobody's event."""
     return entry.kind is Kind.EVENT and "run" not in entry.data
 
 
@@ -138,7 +138,8 @@ def _render(entry: Entry) -> str:
     if entry.kind is Kind.STAGE:
         what = _render_stage(data)
     elif _is_state(entry):
-        what = _render_state(record_of(entry).end)
+        removed = data["name"] == "removed"
+        what = "removed" if removed else _render_state(record_of(entry).end)
     else:
         value = "" if data["data"] is None else json.dumps(data["data"], ensure_ascii=False)
         what = f"{data['name']} {value}"

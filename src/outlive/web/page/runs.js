@@ -37,7 +37,10 @@ function apply({ kind, run, name, data, ...facts }) {
     if (!rows.has(run)) return;
     rows.get(run).take({ ...facts, name });
     moved.add(rows.get(run));
-  } else if (kind === "event" && run === undefined && name === "run") changed(data);
+  } else if (kind === "event" && run === undefined) {
+    if (name === "run") changed(data);
+    if (name === "removed") forget(data.id);
+  }
   soon();
 }
 
@@ -76,7 +79,7 @@ function trouble(text) {
 
 function fill(list) {
   const ids = new Set(list.runs.map((run) => run.id));
-  for (const [id, row] of rows) if (!ids.has(id)) row.element.remove(), rows.delete(id);
+  for (const id of rows.keys()) if (!ids.has(id)) forget(id);
   older = list.older;
   fresh = 0;
   list.runs.forEach(show);
@@ -98,6 +101,11 @@ function show(run) {
   while (next && next.row.run.started_at >= run.started_at) next = next.nextElementSibling;
   $("rows").insertBefore(row.element, next);
   rows.set(run.id, row);
+}
+
+function forget(id) {
+  rows.get(id)?.element.remove();
+  rows.delete(id);
 }
 
 async function more() {
