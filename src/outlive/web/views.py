@@ -137,6 +137,6 @@ def _policy() -> str:
     """Allow nothing but the style sheet within the page."""
     digest = base64.b64encode(sha256(_style().encode()).digest()).decode()
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'self'"
     )

@@ -28,3 +28,9 @@ def work(kind: str, name: str) -> flask.Response:
 def watchers() -> str:
     """Count the streams that are open."""
     return count_watchers()
+
+
+@app.get("/favicon.ico")
+def icon() -> tuple[str, int]:
+    """Answer browsers, which ask for one where they show text."""
+    return "", 204

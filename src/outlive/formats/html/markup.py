@@ -158,7 +158,9 @@ def render_head(title: str, *, root: str, sheets: Sequence[str]) -> str:
 
 def render_lone_head(title: str, style: str) -> str:
     """Write a page that belongs to no site up to its body, its style sheet within."""
-    return _HEAD.format(title=title, links=f"<style>{style}</style>")
+    # Without an icon, browsers ask the application for one.
+    links = f'<link rel="icon" href="data:,">\n<style>{style}</style>'
+    return _HEAD.format(title=title, links=links)
 
 
 def render_badge(state: State, *, root: str | None) -> str:

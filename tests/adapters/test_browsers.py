@@ -1,0 +1,47 @@
+"""Views in a real browser: the page that grows, and an EventSource of somebody's own page."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.adapters.serving import PREFIX
+from tests.adapters.test_servers import new_name
+
+pytestmark = pytest.mark.timeout(180)
+
+LISTEN = """path => new Promise(resolve => {
+  const lines = [], events = new EventSource(path);
+  events.onmessage = event => lines.push(event.data);
+  events.onerror = () => { if (events.readyState == EventSource.CLOSED) resolve(lines); };
+})"""
+
+
+def test_a_person_who_goes_to_a_view_sees_its_work_grow(serve, page):
+    """Within its own style, and a reload shows the same run."""
+    served, name = serve("flask"), new_name()
+    served.step(name, 1)
+    page.goto(f"{served.url.geturl()}{PREFIX}/steps/{name}?x=1", wait_until="commit")
+    expect(page.locator("pre#log")).to_contain_text("line 1")
+    expect(page).to_have_url(re.compile(r"\?x=1&from="))
+    expect(page.locator("body")).to_have_css("display", "flex")
+    served.step(name, 2)
+    expect(page.locator("pre#log")).to_contain_text("line 2")
+    served.step(name, "end")
+    expect(page.locator("#end")).to_contain_text("succeeded")
+    page.reload()
+    expect(page.locator("pre#log")).to_have_text("line 1\nline 2\n")
+    page.get_by_role("link", name="Plain text").click()
+    expect(page.locator("body")).to_contain_text("line 2")
+    assert [record.title for record in served.store.records()].count(name) == 1
+
+
+def test_an_event_source_hears_each_line_once_and_stops(serve, page):
+    """It connects again by itself after the end, and that starts nothing."""
+    served, name = serve("flask"), new_name()
+    served.step(name, 1)
+    served.step(name, 2)
+    served.step(name, "end")
+    page.goto(f"{served.url.geturl()}{PREFIX}/live/")
+    assert page.evaluate(LISTEN, f"{PREFIX}/steps/{name}") == ["line 1", "line 2"]
+    assert [record.title for record in served.store.records()].count(name) == 1
