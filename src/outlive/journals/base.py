@@ -26,6 +26,7 @@ __all__ = [
     "Scan",
     "Tail",
     "Unwritten",
+    "count_newlines",
     "make_entry",
     "measure_text",
     "split_all",
@@ -411,10 +412,26 @@ def _character_end(text: bytes, stop: int) -> int:
     return stop
 
 
+def count_newlines(data: bytes) -> int:
+    """Count newlines, in the way that is faster for lines like the first ones.
+
+    Debian's CPython 3.11 counts 1.2 GB/s whatever there is; to leave newlines out takes 8 GB/s where
+    lines have 100 bytes, and half as much as counting where they have 7.
+    """
+    if len(data) < _SAMPLE_SIZE or data.count(b"\n", 0, _SAMPLE_SIZE) > _SAMPLE_SIZE // 32:
+        return data.count(b"\n")
+    return len(data) - len(data.replace(b"\n", b""))
+
+
+#: Bytes that show how long lines are.
+_SAMPLE_SIZE = 1024
+
+
 def measure_text(kind: Kind, payload: bytes, opens: bool) -> tuple[int, int, bool]:  # noqa: FBT001 - called for each entry
     """Count the newlines and bytes of an entry's text, and tell whether it leaves a line open."""
     if kind is _OUT or kind is _ERR:
-        return payload.count(b"\n"), len(payload), not payload.endswith(b"\n") if payload else opens
+        newlines = count_newlines(payload)
+        return newlines, len(payload), not payload.endswith(b"\n") if payload else opens
     if kind is _LOG:
         size = len(payload) - payload.index(b"\n") - 1
         leaves_open = not payload.endswith(b"\n") if size else opens
