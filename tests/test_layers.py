@@ -23,18 +23,20 @@ TABLE = {
     "channels": "entries",
     "buffers": "errors entries journals",
     "stores": "errors entries journals platforms",
-    "settings": "errors stores",
+    "surroundings": "stores",
+    "settings": "errors stores surroundings",
     "viewers": "errors entries formats",
     "runs": "buffers errors entries journals stores platforms",
     "sources": "buffers channels errors entries runs platforms processes",
     "children": "errors entries journals runs sources stores",
     "supervisors": "channels errors entries settings stores runs sources",
-    "work": "buffers channels errors entries journals settings stores runs sources children"
-    " supervisors",
+    "work": "buffers channels errors entries journals settings stores surroundings runs sources"
+    " children supervisors",
     "__init__": "errors entries stores runs sources work",
     "web": "errors entries journals stores settings formats viewers terminal",
     "pumps": "errors entries settings stores journals formats viewers",
-    "adapters": "errors entries journals platforms settings stores runs sources work web pumps",
+    "adapters": "errors entries journals platforms settings stores surroundings runs sources work"
+    " web pumps",
     "standalone": "errors settings stores web pumps adapters platforms",
     "cli": "errors terminal platforms entries formats journals stores settings viewers runs sources"
     " supervisors work web pumps adapters standalone",

@@ -8,8 +8,10 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+from . import surroundings
 from .errors import ConfigError
 from .stores import Store, is_store, open_store
+from .surroundings import Place
 
 __all__ = [
     "HOST",
@@ -74,15 +76,17 @@ def default_store() -> str:
         ) from None
 
 
-def application_store(place: Store | str | os.PathLike[str] | None) -> Store:
+def application_store(place: Place) -> Store:
     """Open the store where an application keeps its runs: one object per place and process.
 
-    That is the one given, by itself, its URL or its directory; otherwise that of `OUTLIVE_STORE`;
-    otherwise `.outlive` in the current directory, and never the user's own store.
+    That is the one given, by itself, its URL or its directory; otherwise what the settings of the
+    application say, or `OUTLIVE_STORE`; otherwise `.outlive` in the application's directory, or in
+    the current one, and never the user's own store.
     """
+    place = place or surroundings.store() or STORE.value() or surroundings.home() / ".outlive"
     if isinstance(place, Store):
         return place
-    url = os.fspath(place) if place else STORE.value() or _APPLICATION_STORE
+    url = os.fspath(place)
     name = url if url == "memory:" else str(Path(url).absolute())
     with _stores_lock:
         # One whose directory was taken away meanwhile cannot be written.
@@ -91,7 +95,6 @@ def application_store(place: Store | str | os.PathLike[str] | None) -> Store:
         return _stores[name]
 
 
-_APPLICATION_STORE = ".outlive"
 _stores: dict[str, Store] = {}
 _stores_lock = threading.Lock()
 

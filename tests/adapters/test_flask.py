@@ -21,18 +21,45 @@ def store(tmp_path: Path) -> Store:
 
 def print_contexts() -> None:
     """Tell what is there of Flask."""
-    print(flask.has_request_context(), flask.has_app_context())
+    print(flask.has_request_context(), flask.current_app.name, "user" in flask.g)
+    flask.g.user = "work"
 
 
-def test_work_gets_nothing_of_the_request_that_started_it(store):
-    """It goes on when that is long over."""
-    app = flask.Flask(__name__)
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_work_has_the_application_but_nothing_of_the_request(store, kind):
+    """It goes on when that is long over; what it opened is closed when it is."""
+    app, closed = flask.Flask("shop"), []
+
+    async def print_in_task() -> None:
+        print_contexts()
 
     @app.get("/")
     def view() -> flask.Response:
-        return respond(lambda: outlive.start(print_contexts, store=store), store=store)
+        flask.g.user = "view"
+        work = print_contexts if kind == "thread" else print_in_task
+        return respond(lambda: outlive.start(work, store=store), store=store)
 
-    assert app.test_client().get("/").data == b"False False\n"
+    @app.teardown_appcontext
+    def close(_: object) -> None:
+        closed.append(flask.g.user)
+
+    assert app.test_client().get("/").data == b"False shop False\n"
+    assert sorted(closed) == ["view", "work"]
+
+
+def test_the_setting_of_an_application_names_its_store(tmp_path, monkeypatch):
+    """Whichever application it is, and wherever it starts work."""
+    monkeypatch.chdir(tmp_path)
+    apps = {name: flask.Flask(name) for name in "ab"}
+    for name, app in apps.items():
+        Outlive(app, access=PUBLIC, url_prefix="/live")
+        app.add_url_rule("/", "view", lambda: respond(lambda: outlive.start(print_contexts)))
+        app.config["OUTLIVE_STORE"] = tmp_path / name
+        assert app.test_client().get("/").data == f"False {name} False\n".encode()
+    for app in apps.values():
+        answer = app.test_client().get("/live/", headers={"Accept": "application/json"})
+        assert len(answer.get_json()["runs"]) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
 def test_flasks_own_errors_are_answered_by_flask(store):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -15,19 +14,28 @@ from ..pumps.blocking import BlockingPump
 from ..runs import Run
 from ..settings import application_store
 from ..stores import Store
+from ..surroundings import Place
 from ..web.access import Access
 from ..web.answers import Site
 from ..web.messages import Request, Response, Stream
 from ..web.views import Mark, answer_run, answer_start
 
-__all__ = ["Environ", "Mark", "Place", "Work", "make_site", "open_body", "read_environ", "respond"]
+__all__ = [
+    "Environ",
+    "Mark",
+    "Place",
+    "Work",
+    "check_access",
+    "make_site",
+    "open_body",
+    "read_environ",
+    "respond",
+]
 
 #: What WSGI (PEP 3333) knows of a request.
 Environ = Mapping[str, Any]
 #: A run, or what starts one.
 Work = Run | Callable[[], Run]
-#: A store, its URL or a directory; None for that of `outlive.start`.
-Place = Store | str | os.PathLike[str] | None
 
 
 def respond(
@@ -60,9 +68,14 @@ def _journal_of(run: object, place: Store) -> Journal:
 
 def make_site(access: Access, store: Place) -> Site:
     """Make what is mounted: all runs of a store, to whom `access` allows it."""
+    return Site(store=application_store(store), access=check_access(access))
+
+
+def check_access(access: Access) -> Access:
+    """Raise ConfigError where this can let nobody in, nor keep anybody out."""
     if not callable(access):
         raise ConfigError("access: give a function of request, action and run, or PUBLIC")
-    return Site(store=application_store(store), access=access)
+    return access
 
 
 def open_body(response: Response, environ: Environ) -> Iterable[bytes]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextvars
 from dataclasses import replace
 
+from ..surroundings import Around, Place, Surroundings, join
 from ..web.access import PUBLIC, Access
 from ..web.answers import answer
 from ..web.messages import Response
-from .base import Environ, Mark, Place, Work, make_site, open_body, read_environ
+from .base import Environ, Mark, Work, check_access, make_site, open_body, read_environ
 from .base import respond as respond_to
 
 try:
@@ -19,18 +20,35 @@ except ModuleNotFoundError:
 __all__ = ["PUBLIC", "Outlive", "respond"]
 
 
+class _Application(Surroundings):
+    """The current application: where it keeps runs, and its context for work."""
+
+    def store(self) -> Place:
+        return flask.current_app.config.get("OUTLIVE_STORE") if flask.has_app_context() else None
+
+    def around_work(self) -> Around | None:
+        if not flask.has_app_context():
+            return None
+        # A fresh one, and not the request's: what teardown closes is the work's own.
+        application: flask.Flask = flask.current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - Flask's own way
+        return application.app_context
+
+
+join(_Application())
+
+
 class Outlive:
     """The whole API and page of a store, under a prefix of an application.
 
     `access(request, action, run)` tells whether a request may `list`, `read` or `cancel` runs, and
     may use Flask's own `request` and `session`; PUBLIC lets everybody. The store is by default
-    that of `outlive.start`.
+    that of `outlive.start`: of `app.config["OUTLIVE_STORE"]`, where that is set.
     """
 
     def __init__(
         self, app: flask.Flask, *, access: Access, url_prefix: str = "/runs", store: Place = None
     ) -> None:
-        self._site = make_site(access, store)
+        self._access, self._store = check_access(access), store
         self._prefix = url_prefix.rstrip("/")
         for rule in ("", "/", "/<path:_>"):
             app.add_url_rule(
@@ -44,8 +62,7 @@ class Outlive:
         request = replace(request, prefix=request.prefix + self._prefix, path=path)
         # What streams is still filtered when Flask has left the request.
         keep = contextvars.copy_context().run
-        may = self._site.access
-        site = replace(self._site, access=lambda *asked: keep(may, *asked))
+        site = make_site(lambda *asked: keep(self._access, *asked), self._store)
         return _translate(answer(request, site), environ)
 
 

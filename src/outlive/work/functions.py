@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..entries import Kind, RunRecord
 from ..errors import ConfigError
@@ -17,6 +17,7 @@ from ..runs import OwnRun, Run, cancelled, claim_run, find_run
 from ..settings import application_store
 from ..sources.iteration import write_async_items, write_items
 from ..stores import Store
+from ..surroundings import Around, around_work
 from .captures import Options, capturing
 from .exits import start_thread
 from .interrupts import HeldInterrupts
@@ -57,6 +58,9 @@ def start(
     leaves it behind, lost with all that it wrote until then. A task ends with its loop, cancelled.
     What must outlive this process needs `isolation`, or `start_command`.
 
+    Started where a web framework's application is current, it has what that gives to work: Flask's
+    application context, connections to databases that are closed at its end.
+
     Args:
         function: What to do; what it returns otherwise is not kept.
         args: What to call it with.
@@ -66,7 +70,7 @@ def start(
         labels: Marks to find the run by.
         owner: Who started it.
         store: Where the run is kept: a store, its URL or a directory; by default that of
-            `OUTLIVE_STORE`, otherwise `.outlive` in the current directory.
+            the application's settings or `OUTLIVE_STORE`, otherwise a directory `.outlive`.
         echo: Whether prints also go to where they would have gone without the run.
         level: Take all records of logging from this level on, whatever the loggers' own levels.
         formatter: How records of logging become text.
@@ -93,18 +97,31 @@ def start(
         run = claim_run(place, key=key, title=name, labels=labels, owner=owner)
         if isinstance(run, RunRecord):
             return find_run(place, run.id)
-        _begin(run, options, functools.partial(function, *args))
+        _begin(run, _Work(functools.partial(function, *args), options, around_work()))
     return run
 
 
-def _begin(run: OwnRun, options: Options, work: functools.partial[object]) -> None:
+class _Work(NamedTuple):
+    """What is called, how its output is taken, and what a framework has it surrounded by."""
+
+    call: functools.partial[object]
+    options: Options
+    around: Around
+
+    @contextlib.contextmanager
+    def prepared(self, run: OwnRun) -> Iterator[None]:
+        with capturing(run, self.options), self.around():
+            yield
+
+
+def _begin(run: OwnRun, work: _Work) -> None:
     try:
-        run.collect(echo=options.echo)
-        loop = _running_loop() if _is_async(work) else None
+        run.collect(echo=work.options.echo)
+        loop = _running_loop() if _is_async(work.call) else None
         if loop is None:
-            start_thread(run, functools.partial(_work_in_thread, run, options, work))
+            start_thread(run, functools.partial(_work_in_thread, run, work))
         else:
-            _start_task(loop, run, options, work)
+            _start_task(loop, run, work)
     except BaseException as error:
         run.end(judge(run, error))
         raise
@@ -139,15 +156,15 @@ def _name_of(function: Callable[..., object]) -> str:
     return str(getattr(plain, "__name__", type(plain).__name__))
 
 
-def _work_in_thread(run: OwnRun, options: Options, work: Callable[[], object]) -> None:
-    conclude(run, _attempt(run, options, work))
+def _work_in_thread(run: OwnRun, work: _Work) -> None:
+    conclude(run, _attempt(run, work))
 
 
-def _attempt(run: OwnRun, options: Options, work: Callable[[], object]) -> BaseException | None:
+def _attempt(run: OwnRun, work: _Work) -> BaseException | None:
     """Do the work; returns what it raised. No variable keeps that, with all that its frames hold."""
     try:
-        with capturing(run, options):
-            return consume(run, work())
+        with work.prepared(run):
+            return consume(run, work.call())
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the work ended
         return error
 
@@ -172,10 +189,8 @@ def consume(run: OwnRun, result: object) -> BaseException | None:
     return None
 
 
-def _start_task(
-    loop: asyncio.AbstractEventLoop, run: OwnRun, options: Options, work: Callable[[], object]
-) -> None:
-    task = loop.create_task(_work_in_task(run, options, work), name=f"outlive {run.id}")
+def _start_task(loop: asyncio.AbstractEventLoop, run: OwnRun, work: _Work) -> None:
+    task = loop.create_task(_work_in_task(run, work), name=f"outlive {run.id}")
     _tasks.add(task)
 
     def end(task: asyncio.Task[BaseException | None]) -> None:
@@ -187,12 +202,10 @@ def _start_task(
     task.add_done_callback(end)
 
 
-async def _work_in_task(
-    run: OwnRun, options: Options, work: Callable[[], object]
-) -> BaseException | None:
+async def _work_in_task(run: OwnRun, work: _Work) -> BaseException | None:
     try:
-        with capturing(run, options):
-            result = work()
+        with work.prepared(run):
+            result = work.call()
             if isinstance(result, Awaitable | AsyncIterator):
                 return await _attend(run, result)
     except BaseException as error:  # noqa: BLE001 - as above
