@@ -20,7 +20,7 @@ is used, [http.md](http.md) what is there for other programs.
 """
 
 CHAPTERS = {
-    "Runs": ["start", "start_command", "capture", "command", "Run"],
+    "Runs": ["start", "start_command", "capture", "command", "activity", "Run"],
     "Inside of a run": ["current_run", "cancelled", "track", "stage", "event"],
 }
 

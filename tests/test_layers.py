@@ -25,6 +25,7 @@ TABLE = {
     "stores": "errors entries journals platforms",
     "surroundings": "stores",
     "settings": "errors stores surroundings",
+    "activities": "entries stores",
     "viewers": "errors entries formats",
     "runs": "buffers errors entries journals stores platforms",
     "sources": "buffers channels errors entries runs platforms processes",
@@ -32,11 +33,11 @@ TABLE = {
     "supervisors": "channels errors entries settings stores runs sources",
     "work": "buffers channels errors entries journals settings stores surroundings runs sources"
     " children supervisors",
-    "__init__": "errors entries stores runs sources work",
+    "__init__": "activities errors entries stores runs sources work",
     "web": "errors entries journals stores settings formats viewers terminal",
     "pumps": "errors entries settings stores journals formats viewers",
-    "adapters": "errors entries journals platforms settings stores surroundings runs sources work"
-    " web pumps",
+    "adapters": "activities errors entries journals platforms settings stores surroundings runs"
+    " sources work web pumps",
     "standalone": "errors settings stores web pumps adapters platforms",
     "cli": "errors terminal platforms entries formats journals stores settings viewers runs sources"
     " supervisors work web pumps adapters standalone",

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .activities import Activity, activity
     from .entries import State
     from .errors import (
         AccessDenied,
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",
+    "Activity",
     "ConfigError",
     "CursorExpired",
     "FormatError",
@@ -44,6 +46,7 @@ __all__ = [
     "State",
     "Unauthorized",
     "__version__",
+    "activity",
     "cancelled",
     "capture",
     "command",
@@ -57,8 +60,10 @@ __all__ = [
 
 #: Where what is no error is from; `import outlive` costs nothing until it is used.
 _HOMES = {
+    "Activity": "activities",
     "Run": "runs",
     "State": "entries",
+    "activity": "activities",
     "cancelled": "runs",
     "capture": "work.captures",
     "command": "work.commands",

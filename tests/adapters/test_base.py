@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from outlive.activities import Activity, activity
 from outlive.adapters.base import make_site, respond
 from outlive.entries import BEGINNING, Cursor
 from outlive.errors import ConfigError
@@ -252,3 +253,61 @@ def test_the_record_is_no_format_of_a_view(view):
     response = view.ask("/stream?format=json", accept="application/json")
     assert response.status == 400
     assert "text" in json.loads(body_of(response))["error"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "shape"),
+    [
+        ({}, "_text"),
+        ({"accept": BROWSER}, "_text"),
+        ({"accept": "text/html"}, "_text"),
+        ({"accept": "image/png"}, "_text"),
+        (EVENTS, "_sse"),
+        ({"accept": "application/x-ndjson"}, "_ndjson"),
+    ],
+)
+def test_a_view_shows_what_happens_to_runs_with_its_labels(view, headers, shape):
+    """To everybody who comes, from then on, and as it happens."""
+    request = Request(method="GET", path="/stage", headers=headers)
+    view.more = {"labels": {"kind": "upload", "by": "me"}, "title": "before"}
+    view.start()
+    response = respond(request, activity({"kind": "upload"}), store=view.store)
+    assert (response.status, shape_of(response)) == (200, shape)
+    view.more |= {"title": "Mine"}
+    view.start()
+    view.more |= {"labels": {"kind": "other"}, "title": "other"}
+    view.start()
+    body = body_of(response)
+    assert body.count(b"Mine") == 2
+    assert b"before" not in body
+    assert b"other" not in body
+
+
+def test_a_viewer_of_the_activity_misses_nothing(view):
+    """A cursor of this activity counts, at any view; one of a run, or of another store, does not."""
+    shown = activity(store=view.store)
+    ask = functools.partial(Request, method="GET", path="/stage")
+    first = ids_of(body_of(respond(ask(headers=EVENTS), shown)))[-1]
+    view.more = {"title": "meanwhile"}
+    view.start()
+    for more in (
+        {"headers": {**EVENTS, "last-event-id": first}},
+        {"query_string": f"from={first}"},
+    ):
+        assert body_of(respond(ask(**more), shown)).count(b"meanwhile") == 2
+    other = Activity(store=MemoryStore())
+    assert respond(ask(query_string=f"from={first}"), other).status == 404
+    run = Cursor(view.runs[0].id, BEGINNING)
+    assert respond(ask(query_string=f"from={run}"), shown).status == 404
+
+
+def test_a_view_of_the_activity_tells_mistakes_before_its_first_byte(view):
+    """Those of whoever asks are answered, those of the application are raised."""
+    shown = activity(store=view.store)
+    ask = functools.partial(Request, path="/stage")
+    assert respond(ask(method="GET", query_string="format=html"), shown).status == 400
+    assert respond(ask(method="HEAD"), shown).body == b""
+    with pytest.raises(ConfigError, match="labels"):
+        activity({"kind": 1})  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match="mark"):
+        respond(ask(method="GET"), shown, mark=(5, "***"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .. import platforms
+from ..activities import Activity
 from ..errors import ConfigError, RunNotFound
 from ..journals.base import Journal
 from ..pumps.blocking import BlockingPump
@@ -18,7 +19,7 @@ from ..surroundings import Place
 from ..web.access import Access
 from ..web.answers import Site
 from ..web.messages import Request, Response, Stream
-from ..web.views import Mark, answer_run, answer_start
+from ..web.views import Mark, answer_activity, answer_run, answer_start
 
 __all__ = [
     "Environ",
@@ -34,19 +35,23 @@ __all__ = [
 
 #: What WSGI (PEP 3333) knows of a request.
 Environ = Mapping[str, Any]
-#: A run, or what starts one.
-Work = Run | Callable[[], Run]
+#: A run, what starts one, or what happens to all runs.
+Work = Run | Activity | Callable[[], Run]
 
 
 def respond(
     request: Request, work: Work, *, store: Place = None, mark: Mark | None = None
 ) -> Response:
-    """Answer a view's request with a run; with a callable, once it has started one.
+    """Answer a view's request with a run, or with the activity; with a callable, once it started one.
 
     It is called only where the request is not HEAD and names no run by its cursor (`?from=`,
     `Last-Event-ID`): so no reconnect and no reload starts work twice. What it raises goes on to
     the framework.
     """
+    if isinstance(work, Activity):
+        if mark is not None:
+            raise ConfigError("mark= breaks the silence of a run's text: an activity has none")
+        return answer_activity(request, application_store(work.store or store), work.labels)
     if not callable(work):
         return answer_run(request, work.journal, mark)
     place = application_store(store)

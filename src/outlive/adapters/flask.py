@@ -73,7 +73,8 @@ def respond(work: Work, *, store: Place = None, mark: Mark | None = None) -> fla
     no reload and no reconnect starts work twice.
 
     Args:
-        work: A run, or a callable that returns one, as `lambda: outlive.start(job)` does.
+        work: A run, a callable that returns one, as `lambda: outlive.start(job)` does, or
+            `outlive.activity()`.
         store: Where the callable starts its runs; by default that of `outlive.start`.
         mark: In text, what breaks a silence, and after how many seconds: `(5, "*** Interval\n")`.
     """

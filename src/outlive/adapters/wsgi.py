@@ -48,7 +48,8 @@ def respond(
     Args:
         environ: The request.
         start_response: As the server gave it.
-        work: A run, or a callable that returns one, as `lambda: outlive.start(job)` does.
+        work: A run, a callable that returns one, as `lambda: outlive.start(job)` does, or
+            `outlive.activity()`.
         store: Where the callable starts its runs; by default that of `outlive.start`.
         mark: In text, what breaks a silence, and after how many seconds: `(5, "*** Interval\n")`.
     """

@@ -14,7 +14,14 @@ from ..formats.entries import EntriesFormat
 from ..formats.ndjson import NdjsonFormat
 from ..formats.sse import SseFormat
 
-__all__ = ["ACTIVITY_FORMATS", "ActivityFormat", "parse_labels", "record_of", "shows_labels"]
+__all__ = [
+    "ACTIVITY_FORMATS",
+    "ACTIVITY_TYPES",
+    "ActivityFormat",
+    "parse_labels",
+    "record_of",
+    "shows_labels",
+]
 
 Shows = Callable[[RunRecord], bool]
 
@@ -92,6 +99,12 @@ ACTIVITY_FORMATS: dict[str, type[ActivityFormat]] = {
     "sse": _Sse,
     "ndjson": _Ndjson,
     "entries": _Entries,
+}
+#: Of formats of one type, `sse` is what an EventSource asks for.
+ACTIVITY_TYPES = {
+    "text/plain": "text",
+    "text/event-stream": "sse",
+    "application/x-ndjson": "ndjson",
 }
 
 

@@ -29,7 +29,7 @@ from ..journals.base import Journal, Reader
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
 from .access import Access, Action, Guard, check_proof
-from .activity import ACTIVITY_FORMATS, parse_labels, shows_labels
+from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, parse_labels, shows_labels
 from .messages import Request, Response, Stream
 from .negotiation import best_match
 
@@ -67,13 +67,8 @@ _STILL_POLICY = (
 _STILL = (*_SAFE, ("Vary", "Accept"), ("Content-Security-Policy", _STILL_POLICY))
 _PAGE = (*_SAFE, ("Vary", "Accept"), ("Content-Security-Policy", _POLICY))
 
-#: Of formats of one type: `sse` is what an EventSource asks for, and a browser runs scripts.
-_ACTIVITY_TYPES = {
-    "text/plain": "text",
-    "text/event-stream": "sse",
-    "application/x-ndjson": "ndjson",
-}
-_RUN_TYPES = {**_ACTIVITY_TYPES, _HTML: "page", _JSON: "json"}
+#: Of formats of one type: a browser runs scripts.
+_RUN_TYPES = {**ACTIVITY_TYPES, _HTML: "page", _JSON: "json"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +227,7 @@ def _run(request: Request, site: Site, run: str) -> Response:
 def _activity(request: Request, site: Site) -> Response:
     if not site.access(request, "list", None):
         raise AccessDenied("the runs may not be listed")
-    name = request.query.get("format") or _negotiate(request, _ACTIVITY_TYPES)
+    name = request.query.get("format") or _negotiate(request, ACTIVITY_TYPES)
     form = ACTIVITY_FORMATS.get(name)
     if form is None:
         known = ", ".join(ACTIVITY_FORMATS)

@@ -1,4 +1,4 @@
-"""What a view of a web application answers: one run, which it starts at most once.
+"""What a view of a web application answers: one run, which it starts at most once, or the activity.
 
 A view is known by the path of its URL. The runs that it started, or found living, remember it: so
 a cursor opens those, in every worker and after a restart, and no others.
@@ -7,7 +7,7 @@ a cursor opens those, in every worker and after a restart, and no others.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -21,22 +21,18 @@ from ..formats.text import TextFormat
 from ..journals.base import Journal
 from ..stores import Store
 from ..viewers import parse_origin
+from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, shows_labels
 from .answers import complete, open_stream, read_asset, redirect, stream_headers
 from .messages import Request, Response
 from .negotiation import best_match
 
-__all__ = ["Mark", "answer_run", "answer_start"]
+__all__ = ["Mark", "answer_activity", "answer_run", "answer_start"]
 
 #: What breaks a silence in `text`: after how many seconds, and with what.
 Mark = tuple[float, str]
 
 _HTML = "text/html"
-_TYPES = {
-    "text/plain": "text",
-    "text/event-stream": "sse",
-    "application/x-ndjson": "ndjson",
-    _HTML: "html",
-}
+_TYPES = {**ACTIVITY_TYPES, _HTML: "html"}
 
 
 def answer_run(request: Request, journal: Journal, mark: Mark | None = None) -> Response:
@@ -62,6 +58,27 @@ def answer_start(
         # What is reloaded, or gone back to, is then the run, and not its start.
         return complete(request, lambda: redirect(_link(request, journal.run, "from")))
     return answer_run(request, journal, mark)
+
+
+def answer_activity(request: Request, store: Store, labels: Mapping[str, str]) -> Response:
+    """Answer with what happens to all runs that have these labels, from now on."""
+    return complete(request, lambda: _show_activity(request, store, labels))
+
+
+def _show_activity(request: Request, store: Store, labels: Mapping[str, str]) -> Response:
+    name = _choose(request, ACTIVITY_TYPES)
+    if name not in ACTIVITY_FORMATS:
+        raise FormatError(f"the formats are {', '.join(ACTIVITY_FORMATS)}")
+    journal = store.activity()
+    form = ACTIVITY_FORMATS[name](journal.run, lambda record: shows_labels(record, labels))
+    return open_stream(request, form, journal, lambda: None)
+
+
+def _choose(request: Request, types: Mapping[str, str]) -> str:
+    """Name the format that was asked for, whether or not there is one."""
+    accept = request.headers.get("accept", "")
+    # Who takes nothing of this gets text, rather than nothing (RFC 9110, section 12.5.1).
+    return request.query.get("format") or types[best_match(accept, list(types)) or "text/plain"]
 
 
 def _view(request: Request) -> str:
@@ -101,9 +118,7 @@ def _show(request: Request, journal: Journal, mark: Mark | None) -> Response:
 
 
 def _make_format(request: Request, run: str, mark: Mark | None) -> Format:
-    accept = request.headers.get("accept", "")
-    # Who takes nothing of this gets text, rather than nothing (RFC 9110, section 12.5.1).
-    name = request.query.get("format") or _TYPES[best_match(accept, list(_TYPES)) or "text/plain"]
+    name = _choose(request, _TYPES)
     if name not in FORMATS:
         raise FormatError(f"the formats are {', '.join(FORMATS)}")
     form = TextFormat(run, mark) if name == "text" else FORMATS[name](run)
