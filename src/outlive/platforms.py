@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ __all__ = [
 #: Not by `hasattr`: the layout below is Linux's.
 _OFD = sys.platform == "linux"
 _FLOCK = struct.Struct("hhqqi4x")
+_POLLFD = struct.Struct("ihh")
 _POLL_SECONDS = 0.05
 _MOUNTS = Path("/proc/self/mounts")
 #: How blanks and the like are written there (fstab(5)).
@@ -231,7 +233,7 @@ def disown_orphans() -> None:
 
 
 def _set_subreaper(value: int) -> bool:
-    return bool(ctypes.CDLL(None).prctl(36, value, 0, 0, 0) == 0)
+    return bool(_libc().prctl(36, value, 0, 0, 0) == 0)
 
 
 def _has_children() -> bool:
@@ -350,7 +352,7 @@ class _InotifyWatcher(_Watcher):
     _ADD = 0x20000000  # IN_MASK_ADD: who watches a folder already goes on as before
 
     def __init__(self) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc = _libc()
         self._fd = self._libc.inotify_init1(os.O_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
@@ -368,7 +370,11 @@ class _InotifyWatcher(_Watcher):
         self._libc.inotify_rm_watch(self._fd, key)
 
     def _work(self) -> None:
+        news = select.poll()
+        news.register(self._fd, select.POLLIN)
         while True:
+            # Under gevent, which replaces `select` and not `os`, to read would stop all others.
+            news.poll()
             events = os.read(self._fd, 65536)
             keys, place = set(), 0
             while place < len(events):
@@ -419,9 +425,14 @@ def is_left(fd: int) -> bool:
     """
     if fd < 0:
         return True
-    poll = select.poll()
-    poll.register(fd, getattr(select, "POLLRDHUP", 0))
-    return bool(poll.poll(0))
+    # Not `select.poll`: in its place gevent has one that knows nothing of hang-ups.
+    asked = ctypes.create_string_buffer(_POLLFD.pack(fd, getattr(select, "POLLRDHUP", 0), 0))
+    return bool(_libc().poll(asked, 1, 0) > 0)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def keep_freed_memory() -> None:
@@ -431,7 +442,7 @@ def keep_freed_memory() -> None:
     time. What is kept is at most 16 MiB.
     """
     with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
+        mallopt = _libc().mallopt
         # mallopt(3), of glibc alone.
         mallopt(_M_MMAP_THRESHOLD, _KEPT_SIZE)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_SIZE)
