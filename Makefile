@@ -33,6 +33,7 @@ format: setup
 
 reference: setup
 	@$(PYTHON) scripts/reference.py
+	@PYTHONPATH=. $(PYTHON) scripts/servers.py
 
 bench: setup
 	$(PYTHON) -m benchmarks

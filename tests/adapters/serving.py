@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,41 +22,48 @@ PREFIX = "/deep"
 
 
 class Server(NamedTuple):
-    """How a server is started, and what it can do."""
+    """How a server is started, and what it can do there: a row of docs/servers.md."""
 
-    arguments: list[str]
-    #: Whether a client that went is noticed though nothing is written to it.
-    notices: bool = True
-    #: Viewers at once.
-    viewers: int = 10
+    #: As `python -m` takes it.
+    command: str
+    #: What users should set, too; it comes behind the first word of the command.
+    options: str = ""
+    #: Viewers at once, with these options; None for as many as one likes.
+    viewers: int | None = None
+    #: Seconds after which a silent stream is cut, in formats that have no heartbeat; None for never.
+    silence: float | None = None
+    #: Seconds until a client that went is noticed; None where only something written to it tells.
+    notices: float | None = 3
+    #: Seconds to end, with open streams, once it was asked to.
+    ends: float = 5
     #: Of HTTP; Werkzeug's own server sends chunks to clients of 1.0, too, who know of none.
     version: str = "1.0"
     #: Processes that serve; one view of several cannot tell what all of them do.
     processes: int = 1
+    #: Tests of the contract that it fails, and why.
+    cannot: Mapping[str, str] = MappingProxyType({})
 
 
-# Its socket for control would be in the home of whoever runs this.
-_GUNICORN = ["gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0"]
+# Its socket for control would be in the home of whoever runs this. What hangs for two seconds is
+# killed here, and not after thirty.
+_GUNICORN = "gunicorn --no-control-socket --bind 127.0.0.1:0 --timeout 2"
+_FLASK = "tests.adapters.apps.flask_app"
 SERVERS = {
-    "wsgiref": Server(["tests.adapters.apps.wsgi_app"], notices=False),
-    "gunicorn gthread": Server(
-        [*_GUNICORN, "-k", "gthread", "--threads", "16", "tests.adapters.apps.wsgi_app:app"]
+    "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app", notices=None),
+    "Flask on its own server": Server(f"flask --app {_FLASK} run --port 0", version="1.1"),
+    "Flask on gunicorn gthread": Server(
+        f"{_GUNICORN} {_FLASK}:app", "-k gthread --threads 16", viewers=16
     ),
-    "fastapi, uvicorn": Server(["uvicorn", "--port", "0", "tests.adapters.apps.fastapi_app:app"]),
-    "flask": Server(
-        ["flask", "--app", "tests.adapters.apps.flask_app", "run", "--port", "0"], version="1.1"
+    "Flask on gunicorn gevent": Server(f"{_GUNICORN} {_FLASK}:app", "-k gevent"),
+    "Flask on gunicorn sync": Server(
+        f"{_GUNICORN} {_FLASK}:app", "-k sync --workers 4", viewers=4, processes=4
     ),
-    "flask, gunicorn sync": Server(
-        [*_GUNICORN, "-k", "sync", "-w", "4", "-t", "2", "tests.adapters.apps.flask_app:app"],
-        viewers=3,
-        processes=4,
+    "Flask on waitress": Server(
+        f"waitress --listen 127.0.0.1:0 {_FLASK}:app",
+        "--threads 16 --channel-request-lookahead 1",
+        viewers=16,
     ),
-    "waitress": Server(
-        [
-            *("waitress", "--listen", "127.0.0.1:0", "--threads", "16"),
-            *("--channel-request-lookahead", "1", "tests.adapters.apps.wsgi_app:app"),
-        ]
-    ),
+    "FastAPI on uvicorn": Server("uvicorn --port 0 tests.adapters.apps.fastapi_app:app"),
 }
 
 
@@ -69,8 +78,9 @@ class Served:
     def __post_init__(self) -> None:
         self.store = DirectoryStore(self.folder / "store")
         self._told = threading.Event()
+        program, *rest = self.kind.command.split()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *self.kind.arguments],
+            [sys.executable, "-m", program, *self.kind.options.split(), *rest],
             cwd=ROOT,
             env={
                 **os.environ,

@@ -19,7 +19,7 @@ LISTEN = """path => new Promise(resolve => {
 
 def test_a_person_who_goes_to_a_view_sees_its_work_grow(serve, page):
     """Within its own style, and a reload shows the same run."""
-    served, name = serve("flask"), new_name()
+    served, name = serve("Flask on its own server"), new_name()
     served.step(name, 1)
     page.goto(f"{served.url.geturl()}{PREFIX}/steps/{name}?x=1", wait_until="commit")
     expect(page.locator("pre#log")).to_contain_text("line 1")
@@ -38,7 +38,7 @@ def test_a_person_who_goes_to_a_view_sees_its_work_grow(serve, page):
 
 def test_an_event_source_hears_each_line_once_and_stops(serve, page):
     """It connects again by itself after the end, and that starts nothing."""
-    served, name = serve("flask"), new_name()
+    served, name = serve("Flask on its own server"), new_name()
     served.step(name, 1)
     served.step(name, 2)
     served.step(name, "end")

@@ -1,15 +1,19 @@
 """What holds in every framework, on every server, over real sockets and under a prefix."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import secrets
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urljoin
 
 import pytest
 
 from outlive.entries import End, Kind, RunRecord, State
+from outlive.journals.base import JournalWriter
 from tests.adapters.serving import PREFIX, SERVERS, Served, body_of
 from tests.helpers import eventually
 from tests.standalone.servers import Connection
@@ -19,8 +23,9 @@ DONE = End(State.SUCCEEDED, 0)
 EVENTS = {"Accept": "text/event-stream"}
 BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec_Fetch_Mode": "navigate"}
 
-
-NOTICING = [name for name, kind in SERVERS.items() if kind.notices and kind.processes == 1]
+#: Viewers at once where a row sets no limit.
+MANY = 50
+SINGLE = [name for name, kind in SERVERS.items() if kind.processes == 1]
 
 
 def new_name() -> str:
@@ -109,32 +114,47 @@ def test_a_silence_is_marked(served):
         viewer.to_end()
 
 
-@pytest.mark.parametrize("name", [name for name, kind in SERVERS.items() if kind.processes == 1])
-def test_a_viewer_who_vanishes_leaves_nothing(serve, name):
-    """A heartbeat finds out."""
-    check_leaving(serve(name), "text/event-stream", b"event: start")
-
-
-@pytest.mark.parametrize("name", NOTICING)
-def test_a_viewer_who_vanishes_is_noticed_without_writing(serve, name):
-    """In a format that has no heartbeat."""
-    check_leaving(serve(name), "text/plain", b"line 1\n")
-
-
-def check_leaving(served: Served, accept: str, first: bytes) -> None:
-    """Let three viewers come and go."""
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/plain"])
+def test_a_viewer_who_vanishes_leaves_nothing(serve, name, accept):
+    """A heartbeat finds out; without one, the server does, where its row says so."""
+    served = serve(name)
     eventually(lambda: served.watchers() == 0)
+    with writing(served) as (run, _):
+        viewers = [served.ask(f"/live/runs/{run}", Accept=accept) for _ in range(3)]
+        for viewer in viewers:
+            viewer.until(b"line 1\n")
+        assert served.watchers() == 3
+        for viewer in viewers:
+            viewer.sock.close()
+        if accept == "text/event-stream":
+            eventually(lambda: served.watchers() == 0)
+        elif served.kind.notices is not None:
+            eventually(lambda: served.watchers() == 0, seconds=served.kind.notices)
+        else:
+            with pytest.raises(AssertionError):
+                eventually(lambda: served.watchers() < 3, seconds=2)
+    eventually(lambda: served.watchers() == 0)
+
+
+@contextlib.contextmanager
+def writing(served: Served) -> Iterator[tuple[str, JournalWriter]]:
+    """Write a run's first line, and its end when the block is left."""
     run = secrets.token_hex(10)
     writer = served.store.create(RunRecord(id=run, title="x", started_at=1))
     writer.append(Kind.OUT, b"line 1\n")
-    viewers = [served.ask(f"/live/runs/{run}", Accept=accept) for _ in range(3)]
-    for viewer in viewers:
-        viewer.until(first)
-    assert served.watchers() == 3
-    for viewer in viewers:
-        viewer.sock.close()
-    eventually(lambda: served.watchers() == 0)
-    writer.close(DONE)
+    try:
+        yield run, writer
+    finally:
+        writer.close(DONE)
+
+
+def test_as_many_can_watch_at_once_as_the_row_says(served):
+    """Each of them sees what is written."""
+    with writing(served) as (run, _), contextlib.ExitStack() as stack:
+        for _ in range(served.kind.viewers or MANY):
+            viewer = stack.enter_context(served.ask(f"/live/runs/{run}?format=ndjson"))
+            viewer.until(b"line 1")
 
 
 def test_the_page_is_there_under_its_prefix(served):
@@ -179,30 +199,31 @@ def read_and_close(viewer: Connection) -> None:
 def test_open_streams_do_not_keep_a_server_from_ending(name, tmp_path):
     """Ten of them are cut, and are not waited for."""
     served = Served(SERVERS[name], tmp_path)
-    run = secrets.token_hex(10)
-    writer = served.store.create(RunRecord(id=run, title="x", started_at=1))
-    writer.append(Kind.OUT, b"line 1\n")
     forms = itertools.cycle(["text", "sse", "ndjson", "html"])
-    viewers = [
-        served.ask(f"/live/runs/{run}?format={next(forms)}") for _ in range(served.kind.viewers)
-    ]
-    for viewer in viewers:
-        viewer.until(b"line 1")
-    with ThreadPoolExecutor(len(viewers)) as pool:
+    count = min(10, served.kind.viewers or 10)
+    with writing(served) as (run, _), ThreadPoolExecutor(count) as pool:
+        viewers = [served.ask(f"/live/runs/{run}?format={next(forms)}") for _ in range(count)]
+        for viewer in viewers:
+            viewer.until(b"line 1")
         leaving = [pool.submit(read_and_close, viewer) for viewer in viewers]
-        # Half of what gunicorn waits for before it kills.
-        assert served.stop(15)
+        assert served.stop(served.kind.ends)
     assert all(future.exception() is None for future in leaving)
     assert "Traceback" not in "".join(served.said)
-    writer.close(DONE)
 
 
-def test_a_stream_that_holds_a_worker_is_not_killed(serve):
-    """What gunicorn limits, here to two seconds, are requests that hang."""
-    served, name = serve("flask, gunicorn sync"), new_name()
-    with served.ask(f"/steps/{name}") as viewer:
-        # Each mark comes after 0.3 s.
-        viewer.until(b"*** Interval\n" * 14)
-        served.step(name, 1)
-        served.step(name, "end")
-        assert viewer.to_end().endswith(b"*** Interval\nline 1\n")
+def test_no_silence_is_too_long(serve):
+    """What servers limit, here to two seconds, are requests that hang."""
+    with contextlib.ExitStack() as stack:
+        watching = []
+        for name in SERVERS:
+            run, writer = stack.enter_context(writing(serve(name)))
+            viewer = stack.enter_context(serve(name).ask(f"/live/runs/{run}?format=text"))
+            viewer.until(b"line 1\n")
+            watching.append((name, viewer, writer))
+        until = time.monotonic() + 4
+        eventually(lambda: time.monotonic() > until)
+        for _, _, writer in watching:
+            writer.append(Kind.OUT, b"line 2\n")
+        for name, viewer, _ in watching:
+            viewer.until(b"line 2\n")
+            assert SERVERS[name].silence is None
