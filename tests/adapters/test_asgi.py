@@ -128,7 +128,6 @@ def test_a_stream_goes_on_until_the_end_of_the_run():
         await exchange.over()
         assert exchange.is_complete
         assert exchange.body == b"one\ntwo\nthree\n"
-        assert exchange.application.streams == {}
 
     asyncio.run(main())
 
@@ -163,19 +162,6 @@ def test_a_server_that_gives_up_ends_the_pump():
         await asyncio.sleep(0)
         assert watchers(client) == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(main())
-
-
-def test_close_cuts_all_streams():
-    """Without the message that would make them look complete."""
-
-    async def main() -> None:
-        exchange = Exchange(make_client(), f"/runs/{LIVING}?format=text")
-        await exchange.until(b"two")
-        exchange.application.close()
-        await exchange.over()
-        assert not exchange.is_complete
 
     asyncio.run(main())
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import aclosing
 from time import monotonic
 
 from outlive.entries import BEGINNING, End, Kind, State
@@ -60,13 +61,14 @@ class Awaiting(Pumping):
         asyncio.run(self._main())
 
     async def _main(self) -> None:
-        async def send(data: bytes) -> None:
-            self._take(bytes(data))
-
         self._loop = asyncio.get_running_loop()
-        reader = Reader(self._journal, BEGINNING)
-        self._task = asyncio.ensure_future(pump(self._viewer, reader, send))
+        self._task = asyncio.ensure_future(self._move())
         await asyncio.wait({self._task})
+
+    async def _move(self) -> None:
+        async with aclosing(pump(self._viewer, Reader(self._journal, BEGINNING))) as chunks:
+            async for data in chunks:
+                self._take(bytes(data))
 
     def leave(self) -> None:
         self._loop.call_soon_threadsafe(self._task.cancel)

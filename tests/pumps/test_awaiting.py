@@ -1,10 +1,13 @@
 """The pump for asyncio: what it leaves to the loop, and to others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
+import uvicorn
 
 from outlive.entries import BEGINNING, Kind
 from outlive.journals.base import Reader
@@ -19,8 +22,14 @@ def pumping(
     send: Callable[[bytes], Awaitable[None]],
 ) -> "asyncio.Task[None]":
     """Start to pump a journal from its beginning."""
-    reader = Reader(journal, BEGINNING)
-    return asyncio.ensure_future(awaiting.pump(make_viewer("text"), reader, send))
+
+    async def move() -> None:
+        chunks = awaiting.pump(make_viewer("text"), Reader(journal, BEGINNING))
+        async with aclosing(chunks):
+            async for data in chunks:
+                await send(data)
+
+    return asyncio.ensure_future(move())
 
 
 def test_a_client_that_takes_nothing_holds_its_own_pump_alone():
@@ -82,6 +91,32 @@ def test_a_cancelled_pump_watches_no_longer():
             task.cancel()
             await asyncio.wait({task})
             assert not journal._watchers
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def server() -> Iterator[uvicorn.Server]:
+    """Make uvicorn, as it is when it serves."""
+    server = uvicorn.Server(uvicorn.Config("nothing"))
+    with server.capture_signals():
+        yield server
+        server._captured_signals.clear()
+
+
+@pytest.mark.parametrize(("form", "is_cut"), [("text", True), ("sse", False), ("entries", False)])
+def test_a_pump_ends_with_its_server(server, form, is_cut):
+    """As if cancelled, so that nothing looks complete, but for who would reconnect anyway."""
+    journal = make_journal([(Kind.OUT, b"x\n")], end=None)
+
+    async def main() -> None:
+        chunks = awaiting.pump(make_viewer(form), Reader(journal, BEGINNING))
+        assert b"x" in await anext(chunks)
+        asyncio.get_running_loop().call_later(0.05, server.handle_exit, signal.SIGTERM, None)
+        async with asyncio.timeout(30):
+            with pytest.raises(asyncio.CancelledError if is_cut else StopAsyncIteration):
+                await anext(chunks)
+        assert not journal._watchers
 
     asyncio.run(main())
 

@@ -49,7 +49,7 @@ class Served:
 
     def streams(self) -> int:
         """Count the streams that are open."""
-        return len(self.server._application.streams)
+        return len(self.server._streams.ending)
 
     def watchers(self) -> int:
         """Count who watches the run's journal."""

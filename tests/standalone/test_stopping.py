@@ -103,10 +103,10 @@ def test_a_viewer_of_a_silent_run_has_taken_all_there_was(monkeypatch):
     monkeypatch.setattr("outlive.standalone.server.STALL_SECONDS", 20.0)
     with serving() as served, served.get("format=text") as viewer:
         viewer.until(b"200 OK")
-        application, loop = served.server._application, served.server._loop
+        streams, loop = served.server._streams, served.server._loop
         assert loop is not None
-        eventually(lambda: application.streams)
-        application.streams.update(dict.fromkeys(application.streams, -3600.0))
+        eventually(lambda: streams.ending)
+        streams.ending.update(dict.fromkeys(streams.ending, -3600.0))
         stopper = threading.Thread(target=served.stop, kwargs={"drain": True})
         stopper.start()
         # Long enough for the server to look at its viewers.
@@ -202,7 +202,7 @@ def test_a_reload_after_the_end_does_not_hide_who_is_awaited():
         assert [source.visit() for _ in range(4)] == [200, 204, 204, 204]
         other = EventSourceLike(served)
         assert other.visit() == 200
-        assert eventually(lambda: served.server._application.awaited) == 1
+        assert eventually(lambda: served.server._streams.awaited) == 1
 
 
 def test_who_watches_the_activity_delays_no_stop(monkeypatch):

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from time import monotonic
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Protocol
 
 from ..pumps.awaiting import pump
-from ..pumps.base import report
 from ..web.access import PUBLIC, Access
 from ..web.answers import Site, answer
 from ..web.messages import Request, Response, Stream
 from .base import Mark, Place, Work, make_site
 from .base import respond as respond_to
 
-__all__ = ["PUBLIC", "Application", "application", "respond"]
-
-#: Between two looks whether the server around a stream was asked to end.
-LOOK_SECONDS = 1.0
+__all__ = ["PUBLIC", "Application", "application", "respond", "send_stream"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+#: Sends what is pumped, and ends when that does.
+SendStream = Callable[[Stream, Send], Coroutine[Any, Any, None]]
 
 
 class HasScope(Protocol):
@@ -78,75 +75,24 @@ class _Answer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as applications are called
         await _start(self.status_code, self.raw_headers, send)
-        await _Sender().send_body(self.body, receive, send)
+        await _send_body(self.body, receive, send, send_stream)
         if self.background is not None:
             await self.background()
 
 
-class _Sender:
-    """Sends bodies.
-
-    `streams` are the open ones that will end, and when each last sent; `endless` are the others.
-    """
-
-    def __init__(self) -> None:
-        self.streams: dict[asyncio.Task[None], float] = {}
-        self.endless: set[asyncio.Task[None]] = set()
-        #: Streams that ended with their run; their clients come back once, to be sent away.
-        self.awaited = 0
-
-    async def send_body(self, body: bytes | Stream, receive: Receive, send: Send) -> None:
-        """Send the body of a response, whose head was sent."""
-        if isinstance(body, Stream):
-            await self._stream(body, receive, send)
-        else:
-            await send({"type": "http.response.body", "body": body})
-
-    async def _stream(self, stream: Stream, receive: Receive, send: Send) -> None:
-        """Pump until the run ends; cut short, the response is left without its proper end."""
-        current: asyncio.Task[None] = asyncio.ensure_future(self._pump(stream, send))
-        if stream.viewer.format.ends:
-            self.streams[current] = monotonic()
-        else:
-            self.endless.add(current)
-        hangup = asyncio.ensure_future(_left(receive))
-        try:
-            await asyncio.wait({current, hangup}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self.streams.pop(current, None)
-            self.endless.discard(current)
-            hangup.cancel()
-            current.cancel()
-        if current.done() and not current.cancelled():
-            error = current.exception()
-            if error is not None:
-                report(error)
-                return
-            self.awaited += stream.viewer.format.reconnects
-            await send({"type": "http.response.body", "body": b""})
-
-    async def _pump(self, stream: Stream, send: Send) -> None:
-        task = asyncio.current_task()
-
-        async def send_body(body: bytes) -> None:
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-            if task in self.streams:
-                self.streams[task] = monotonic()
-
-        await pump(stream.viewer, stream.reader, send_body)
-
-    def close(self) -> None:
-        """End all streams at once; to be called in their loop."""
-        for task in (*self.streams, *self.endless):
-            task.cancel()
+async def send_stream(stream: Stream, send: Send) -> None:
+    """Send what is pumped."""
+    async with contextlib.aclosing(pump(*stream)) as chunks:
+        async for data in chunks:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-class Application(_Sender):
-    """The whole API and page of a site."""
+class Application:
+    """The whole API and page of a site; `send_stream` sends what a stream is pumped."""
 
-    def __init__(self, site: Site) -> None:
-        super().__init__()
+    def __init__(self, site: Site, send_stream: SendStream = send_stream) -> None:
         self.site = site
+        self._send_stream = send_stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -154,7 +100,7 @@ class Application(_Sender):
             return
         response = answer(_request(scope), self.site)
         await _start(response.status, _encode_headers(response), send)
-        await self.send_body(response.body, receive, send)
+        await _send_body(response.body, receive, send, self._send_stream)
 
 
 def _encode_headers(response: Response) -> list[tuple[bytes, bytes]]:
@@ -165,27 +111,29 @@ async def _start(status: int, headers: list[tuple[bytes, bytes]], send: Send) ->
     await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
+async def _send_body(
+    body: bytes | Stream, receive: Receive, send: Send, send_stream: SendStream
+) -> None:
+    """Send the body of a response; a stream that is cut short is left without a proper end."""
+    if isinstance(body, Stream):
+        sending = asyncio.ensure_future(send_stream(body, send))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            sending.cancel()
+        if not sending.done() or sending.cancelled():
+            return
+        sending.result()
+        body = b""
+    await send({"type": "http.response.body", "body": body})
+
+
 async def _left(receive: Receive) -> None:
-    """Wait until the client is gone, or the server was asked to end."""
-    hearing = asyncio.ensure_future(_disconnected(receive))
-    server = _find_server()
-    patience = None if server is None else LOOK_SECONDS
-    try:
-        while not hearing.done() and not (server is not None and server.should_exit):
-            await asyncio.wait({hearing}, timeout=patience)
-    finally:
-        hearing.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
+    """Wait until the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _find_server() -> Any:  # noqa: ANN401 - uvicorn, which is not imported here
-    """Find uvicorn, which tells when it was asked to end: it would wait for streams for ever."""
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return server if hasattr(server, "should_exit") else None
 
 
 def _request(scope: Scope) -> Request:

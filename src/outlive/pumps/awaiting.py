@@ -1,34 +1,85 @@
-"""The pump for asyncio: one task per viewer, no thread."""
+"""The pump for asyncio: an iterator that waits in the task that takes its bytes, and no thread."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import AsyncGenerator, Callable
 
 from ..journals.base import Reader
 from ..viewers import Viewer
-from .base import turns
+from .base import report, turns
 
-__all__ = ["pump"]
+__all__ = ["pump", "watch_ending"]
+
+#: Between two looks whether the server was asked to end; uvicorn itself looks as often.
+LOOK_SECONDS = 0.1
 
 
-async def pump(viewer: Viewer, reader: Reader, send: Callable[[bytes], Awaitable[None]]) -> None:
-    """Send a viewer everything until its run ends; to be cancelled when the client is gone."""
+async def pump(viewer: Viewer, reader: Reader) -> AsyncGenerator[bytes, None]:
+    """Give a viewer's bytes until its run ends; to be closed when the client is gone.
+
+    Cut short, because the server is about to end or by a mistake of ours, it ends as if cancelled:
+    so nobody gives the response a proper end. Only clients that reconnect by themselves get one,
+    which says nothing about the run to them, and of which servers have nothing to log.
+    """
     wake = asyncio.Event()
-    stop = reader.journal.watch(_bell(wake))
-    try:
-        for step in turns(viewer, reader, wake):
-            if isinstance(step, float):
-                await _sleep(wake, step)
-                continue
-            if step:
-                await send(step)
-            # To hear that the client is gone, a send to a lost connection waits for nothing; and
-            # a long replay must not keep others from their turn.
-            await asyncio.sleep(0)
-    finally:
-        stop()
+    with contextlib.ExitStack() as stack:
+        stack.callback(reader.journal.watch(_bell(wake)))
+        stack.callback(watch_ending(wake.set))
+        try:
+            for step in turns(viewer, reader, wake):
+                if is_ending():
+                    break
+                if isinstance(step, float):
+                    await _sleep(wake, step)
+                    continue
+                if step:
+                    yield step
+                # To hear that the client is gone, a send to a lost connection waits for nothing;
+                # and a long replay must not keep others from their turn.
+                await asyncio.sleep(0)
+            else:
+                return
+        except Exception as error:  # noqa: BLE001 - a traceback is for whoever runs this
+            report(error)
+            raise asyncio.CancelledError from None
+    if not viewer.format.reconnects:
+        raise asyncio.CancelledError
+
+
+def is_ending() -> bool:
+    """Tell whether uvicorn, if that serves here, was asked to end: it would wait for streams."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return bool(getattr(server, "should_exit", False))
+
+
+def watch_ending(callback: Callable[[], None]) -> Callable[[], None]:
+    """Call `callback` in the running loop once its server was asked to end; returns how to stop.
+
+    All who watch share one look every tenth of a second.
+    """
+    loop = asyncio.get_running_loop()
+    if loop not in _watchers:
+        _watchers[loop] = set()
+        loop.call_later(LOOK_SECONDS, _look, loop)
+    watchers = _watchers[loop]
+    watchers.add(callback)
+    return lambda: watchers.discard(callback)
+
+
+def _look(loop: asyncio.AbstractEventLoop) -> None:
+    if is_ending():
+        for callback in list(_watchers[loop]):
+            callback()
+    if _watchers[loop]:
+        loop.call_later(LOOK_SECONDS, _look, loop)
+    else:
+        del _watchers[loop]
+
+
+_watchers: dict[asyncio.AbstractEventLoop, set[Callable[[], None]]] = {}
 
 
 def _bell(wake: asyncio.Event) -> Callable[[], None]:

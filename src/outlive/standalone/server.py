@@ -19,6 +19,7 @@ from ..errors import ConfigError
 from ..stores import Store
 from ..web.access import PUBLIC, Guard
 from ..web.answers import Site
+from .streams import OpenStreams
 
 if TYPE_CHECKING:
     from .serving import HttpServer
@@ -55,9 +56,9 @@ class Server:
         self._query = f"?token={token}" if token else ""
         # Cookies do not tell ports apart: the name must.
         guard = Guard(token=token, cookie=f"outlive-{store.id}", host=host)
-        self._application = Application(
-            Site(store=store, access=PUBLIC, guard=guard, on_goodbye=self._goodbye)
-        )
+        self._streams = OpenStreams()
+        site = Site(store=store, access=PUBLIC, guard=guard, on_goodbye=self._streams.say_goodbye)
+        self._application = Application(site, self._streams.send)
         self._http: HttpServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
@@ -130,7 +131,7 @@ class Server:
     async def _finish(self, enough: threading.Event) -> bool:
         """Let the server end by itself; tells whether somebody is connected to wait for."""
         await self._drain(enough)
-        self._application.close()
+        self._streams.close()
         if self._http is None:
             return False
         self._http.should_exit = True
@@ -140,20 +141,16 @@ class Server:
         """Let viewers receive the end, and the clients that reconnect hear that it was one."""
         quiet, began = 0.0, monotonic()
         # One task alone waits here, twice a run: not worth an event at each send.
-        while (quiet < 2 * _TICK or self._application.streams) and not enough.is_set():
+        while (quiet < 2 * _TICK or self._streams.ending) and not enough.is_set():
             # One who connected just before the end may not be accepted yet.
             quiet = 0.0 if _has_visitors(self._socket) else quiet + _TICK
-            for task, sent_at in list(self._application.streams.items()):
-                if monotonic() - max(sent_at, began) > STALL_SECONDS:
-                    task.cancel()
+            patience_began = monotonic() - STALL_SECONDS
+            if patience_began > began:
+                self._streams.cut_stalled(patience_began)
             await asyncio.sleep(_TICK)
         deadline = monotonic() + GOODBYE_SECONDS
-        while self._application.awaited > 0 and monotonic() < deadline and not enough.is_set():
+        while self._streams.awaited > 0 and monotonic() < deadline and not enough.is_set():
             await asyncio.sleep(_TICK)
-
-    def _goodbye(self) -> None:
-        # One who reloads is sent away more often than once.
-        self._application.awaited = max(0, self._application.awaited - 1)
 
 
 def _listen(host: str, port: int) -> socket.socket:
