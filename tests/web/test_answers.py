@@ -37,6 +37,7 @@ def test_a_stream_cannot_be_kept_changed_or_guessed_at(form):
     assert headers == {
         "cache-control": "no-store, no-transform",
         "x-accel-buffering": "no",
+        "content-encoding": "identity",
         "x-content-type-options": "nosniff",
         "referrer-policy": "same-origin",
         "vary": "Accept",

@@ -54,7 +54,13 @@ _SAFE = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),
 )
-_STREAM = (*_SAFE, ("X-Accel-Buffering", "no"), ("Vary", "Accept"))
+_STREAM = (
+    *_SAFE,
+    ("X-Accel-Buffering", "no"),
+    # The gzip of many a framework (Django 5.2, CherryPy) would hold a stream back until its end.
+    ("Content-Encoding", "identity"),
+    ("Vary", "Accept"),
+)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
