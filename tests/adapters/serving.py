@@ -63,6 +63,7 @@ SERVERS = {
         "--threads 16 --channel-request-lookahead 1",
         viewers=16,
     ),
+    "http.server on ThreadingHTTPServer": Server("tests.adapters.apps.http_server_app"),
     "FastAPI on uvicorn": Server("uvicorn --port 0 tests.adapters.apps.fastapi_app:app"),
 }
 
