@@ -20,7 +20,7 @@ is used, [http.md](http.md) what is there for other programs.
 """
 
 CHAPTERS = {
-    "Runs": ["start", "start_command", "capture", "command", "activity", "Run"],
+    "Runs": ["start", "start_command", "receive", "capture", "command", "activity", "Run"],
     "Inside of a run": ["current_run", "cancelled", "track", "stage", "event"],
 }
 
@@ -49,7 +49,9 @@ def write_signature(name: str, function: Callable[..., object]) -> str:
 
 def write_parameter(parameter: inspect.Parameter) -> str:
     """Write a parameter as it stands in the source."""
-    star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+    star = "*" * (
+        2 if parameter.kind is parameter.VAR_KEYWORD else parameter.kind is parameter.VAR_POSITIONAL
+    )
     default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
     return f"{star}{parameter.name}: {parameter.annotation}{default}"
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         RunFinished,
         RunNotFound,
         Unauthorized,
+        UploadFailed,
     )
     from .runs import Run, cancelled, current_run
     from .sources.stages import event, stage, track
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .work.commands import command
     from .work.functions import start
     from .work.launches import start_command
+    from .work.receptions import receive
 
 __version__ = "0.1.0"
 
@@ -45,6 +47,7 @@ __all__ = [
     "RunNotFound",
     "State",
     "Unauthorized",
+    "UploadFailed",
     "__version__",
     "activity",
     "cancelled",
@@ -52,6 +55,7 @@ __all__ = [
     "command",
     "current_run",
     "event",
+    "receive",
     "stage",
     "start",
     "start_command",
@@ -69,6 +73,7 @@ _HOMES = {
     "command": "work.commands",
     "current_run": "runs",
     "event": "sources.stages",
+    "receive": "work.receptions",
     "stage": "sources.stages",
     "start": "work.functions",
     "start_command": "work.launches",

@@ -4,7 +4,8 @@ OutliveError
 ├── ConfigError            an option, a setting or a store that cannot be used
 ├── RunError
 │   ├── RunNotFound        no run of that name, or one that may not be seen
-│   └── RunFinished        the run has ended, and what was asked needs a living one
+│   ├── RunFinished        the run has ended, and what was asked needs a living one
+│   └── UploadFailed       a file did not arrive whole: nothing was started with it
 ├── JournalError
 │   ├── JournalUnavailable the journal cannot be read or written
 │   └── CursorExpired      a cursor that this journal cannot have issued, or of a run that is gone
@@ -48,6 +49,16 @@ class RunFinished(RunError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"run {run_id} has ended already")
+
+
+class UploadFailed(RunError):
+    """A file did not arrive whole, and nothing was started with it."""
+
+    status = 400
+
+    def __init__(self, why: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(why)
 
 
 class JournalError(OutliveError):

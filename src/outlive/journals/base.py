@@ -11,6 +11,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from ..entries import BEGINNING, TEXT_KINDS, End, Entry, Gap, Kind, Position
@@ -29,6 +30,7 @@ __all__ = [
     "count_newlines",
     "make_entry",
     "measure_text",
+    "remove_folder",
     "split_all",
     "split_text",
 ]
@@ -135,6 +137,13 @@ class Journal(ABC):
     def has_view(self, view: str) -> bool:
         """Tell whether that was noted, by whichever process."""
 
+    @abstractmethod
+    def make_folder(self) -> Path:
+        """Make a folder for files of the run; with all that is in it, it goes before the `end`.
+
+        Raises OSError.
+        """
+
     def watch_life(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback`, from any thread, when that may have been asked, or the run has ended.
 
@@ -203,6 +212,15 @@ class Journal(ABC):
             return Position(end.offset, 0, end.line)
         tail, offset = self.tail()
         return Position(offset, 0, tail.line)
+
+
+def remove_folder(folder: Path | None) -> None:
+    """Remove a folder with all that is in it, if there is one."""
+    if folder is not None and folder.exists():
+        # Late: it brings all compressors.
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _line_of(entry: Entry) -> int:

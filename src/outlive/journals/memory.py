@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ..entries import End, Entry, Kind, Position, RunRecord
 from ..errors import RunFinished
@@ -17,6 +18,7 @@ from .base import (
     Tail,
     Unwritten,
     make_entry,
+    remove_folder,
     split_all,
 )
 
@@ -41,6 +43,7 @@ class MemoryJournal(Journal):
         self._end: Entry | None = None
         self._cancel = False
         self._views: set[str] = set()
+        self.folder: Path | None = None
         self._lock = threading.Lock()
         self._start = make_entry(self._tail, Kind.START, record.encode(), 0, 0)
 
@@ -85,6 +88,13 @@ class MemoryJournal(Journal):
 
     def has_view(self, view: str) -> bool:
         return view in self._views
+
+    def make_folder(self) -> Path:
+        # Late: few need it, and it brings much.
+        import tempfile
+
+        self.folder = Path(tempfile.mkdtemp(prefix="outlive-"))
+        return self.folder
 
     def add(self, kind: Kind, payload: bytes, origin: int) -> None:
         """Append one entry and drop the oldest ones that no longer fit."""
@@ -137,4 +147,5 @@ class MemoryWriter(JournalWriter):
         """Do nothing: memory does not survive its process."""
 
     def close(self, end: End) -> None:
+        remove_folder(self.journal.folder)
         self.append(Kind.END, end.encode())

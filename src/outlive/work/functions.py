@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import asyncio
 
 
-__all__ = ["conclude", "consume", "start"]
+__all__ = ["Call", "begin", "check_function", "conclude", "consume", "start"]
 
 
 def start(
@@ -77,11 +77,7 @@ def start(
         isolation: With `"process"`, the function works in a process of its own, which can be
             killed, may crash, and outlives this one: see `docs/commands.md`.
     """
-    if not callable(function):
-        raise ConfigError(
-            "give a function, and after it what to call it with, as in start(f, 1) "
-            f"and not start(f(1)): not {function!r:.100}"
-        )
+    check_function(function)
     options = Options(echo, level, formatter).check()
     place = application_store(store)
     if isolation is not None:
@@ -97,14 +93,23 @@ def start(
         run = claim_run(place, key=key, title=name, labels=labels, owner=owner)
         if isinstance(run, RunRecord):
             return find_run(place, run.id)
-        _begin(run, _Work(functools.partial(function, *args), options, around_work()))
+        begin(run, Call(functools.partial(function, *args), options, around_work()))
     return run
 
 
-class _Work(NamedTuple):
+def check_function(function: object) -> None:
+    """Raise ConfigError for what cannot be called."""
+    if not callable(function):
+        raise ConfigError(
+            "give a function, and after it what to call it with, as in start(f, 1) "
+            f"and not start(f(1)): not {function!r:.100}"
+        )
+
+
+class Call(NamedTuple):
     """What is called, how its output is taken, and what a framework has it surrounded by."""
 
-    call: functools.partial[object]
+    function: functools.partial[object]
     options: Options
     around: Around
 
@@ -114,10 +119,11 @@ class _Work(NamedTuple):
             yield
 
 
-def _begin(run: OwnRun, work: _Work) -> None:
+def begin(run: OwnRun, work: Call) -> None:
+    """Start the work of a run: on the running loop where it is `async`, else in a thread."""
     try:
         run.collect(echo=work.options.echo)
-        loop = _running_loop() if _is_async(work.call) else None
+        loop = _running_loop() if _is_async(work.function) else None
         if loop is None:
             start_thread(run, functools.partial(_work_in_thread, run, work))
         else:
@@ -156,15 +162,15 @@ def _name_of(function: Callable[..., object]) -> str:
     return str(getattr(plain, "__name__", type(plain).__name__))
 
 
-def _work_in_thread(run: OwnRun, work: _Work) -> None:
+def _work_in_thread(run: OwnRun, work: Call) -> None:
     conclude(run, _attempt(run, work))
 
 
-def _attempt(run: OwnRun, work: _Work) -> BaseException | None:
+def _attempt(run: OwnRun, work: Call) -> BaseException | None:
     """Do the work; returns what it raised. No variable keeps that, with all that its frames hold."""
     try:
         with work.prepared(run):
-            return consume(run, work.call())
+            return consume(run, work.function())
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is how the work ended
         return error
 
@@ -189,7 +195,7 @@ def consume(run: OwnRun, result: object) -> BaseException | None:
     return None
 
 
-def _start_task(loop: asyncio.AbstractEventLoop, run: OwnRun, work: _Work) -> None:
+def _start_task(loop: asyncio.AbstractEventLoop, run: OwnRun, work: Call) -> None:
     task = loop.create_task(_work_in_task(run, work), name=f"outlive {run.id}")
     _tasks.add(task)
 
@@ -202,10 +208,10 @@ def _start_task(loop: asyncio.AbstractEventLoop, run: OwnRun, work: _Work) -> No
     task.add_done_callback(end)
 
 
-async def _work_in_task(run: OwnRun, work: _Work) -> BaseException | None:
+async def _work_in_task(run: OwnRun, work: Call) -> BaseException | None:
     try:
         with work.prepared(run):
-            result = work.call()
+            result = work.function()
             if isinstance(result, Awaitable | AsyncIterator):
                 return await _attend(run, result)
     except BaseException as error:  # noqa: BLE001 - as above

@@ -14,9 +14,9 @@ from zlib import crc32
 from ... import platforms
 from ...entries import End, Entry, Gap, Kind, Position, RunRecord, State
 from ...errors import JournalUnavailable, RunFinished, RunNotFound
-from ..base import READ_SIZE, Journal, Scan, Tail, make_entry
+from ..base import READ_SIZE, Journal, Scan, Tail, make_entry, remove_folder
 from .segments import HEADER_SIZE, Segment, list_segments
-from .writing import LOCK, TAKING, DiskWriter, lock_folder, make_reserve
+from .writing import FILES, LOCK, TAKING, DiskWriter, lock_folder, make_reserve
 
 __all__ = ["DiskJournal"]
 
@@ -46,7 +46,7 @@ class DiskJournal(Journal):
         journal = cls(root / record.id)
         start = record.encode()
         with contextlib.ExitStack() as undo:
-            undo.callback(_remove_folder, folder)
+            undo.callback(remove_folder, folder)
             lock = lock_folder(folder)
             undo.callback(os.close, lock)
             make_reserve(folder, start)
@@ -285,6 +285,11 @@ class DiskJournal(Journal):
     def has_view(self, view: str) -> bool:
         return (self.folder / _view_name(view)).exists()
 
+    def make_folder(self) -> Path:
+        folder = self.folder / FILES
+        folder.mkdir(0o700)
+        return folder
+
     def settle(self) -> None:
         # In this order: every idle viewer asks, and a look for the end may have to search for it.
         if self.writer is not None or self._writer_lives() or self.end() is not None:
@@ -347,13 +352,6 @@ def _place_of(segments: list[Segment], offset: int) -> int:
         if segment.base <= offset:
             place = i
     return place
-
-
-def _remove_folder(folder: Path) -> None:
-    # Late: it brings all compressors.
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _view_name(view: str) -> str:

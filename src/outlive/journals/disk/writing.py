@@ -16,16 +16,18 @@ from zlib import crc32
 from ... import platforms
 from ...entries import End, Entry, Gap, Kind
 from ...errors import JournalUnavailable, RunFinished
-from ..base import JournalWriter, Tail, Unwritten, make_entry, split_all
+from ..base import JournalWriter, Tail, Unwritten, make_entry, remove_folder, split_all
 from .segments import HEADER_SIZE, SEGMENT_SIZE, encode_entries, encode_header, segment_name
 
 if TYPE_CHECKING:
     from .reading import DiskJournal
 
-__all__ = ["LOCK", "TAKING", "DiskWriter", "lock_folder", "make_reserve"]
+__all__ = ["FILES", "LOCK", "TAKING", "DiskWriter", "lock_folder", "make_reserve"]
 
 LOCK = "lock"
 RESERVE = "reserve"
+#: What belongs to the run while it lives, an upload for example.
+FILES = "files"
 
 #: The byte of the lock's file that is locked while the lock changes hands.
 TAKING = 1
@@ -252,6 +254,8 @@ class DiskWriter(JournalWriter):
             self._check()
             self._closed = True
             self._retry_at = 0.0
+            # Before the end: whoever waits for that finds nothing left, and the disk less full.
+            remove_folder(self.folder / FILES)
             try:
                 self._store(Kind.END, end.encode(), 0)
             except OSError:
