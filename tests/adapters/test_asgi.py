@@ -1,8 +1,11 @@
 """The ASGI application, driven as a server drives it."""
 
 import asyncio
+import contextvars
 import logging
+import threading
 from collections.abc import MutableMapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +13,9 @@ import pytest
 
 import outlive
 from outlive.adapters.asgi import PUBLIC, Application, application, respond
+from outlive.entries import RunRecord
 from outlive.errors import ConfigError
+from outlive.web.messages import Request
 from tests.web.sites import BROWSER, ENDED, LIVING, Client, make_client
 
 
@@ -166,6 +171,48 @@ def test_a_server_that_gives_up_ends_the_pump():
     asyncio.run(main())
 
 
+STRANGER = {"headers": [(b"stranger", b"yes")]}
+PATHS = [f"/runs/{LIVING}?format=json", "/activity?format=ndjson"]
+user = contextvars.ContextVar("user", default="nobody")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_who_decides_slowly_holds_up_nobody_else(path):
+    """A hook may ask a database, and knows what middleware has set; also while a stream is open."""
+    release, seen = threading.Event(), set()
+
+    def may(request: Request, action: str, run: RunRecord | None) -> bool:
+        seen.add(user.get())
+        if "stranger" in request.headers and (run is not None or "activity" not in path):
+            assert release.wait(30)
+        return True
+
+    async def main() -> None:
+        client = make_client()
+        client.site = replace(client.site, access=may)
+        user.set("somebody")
+        slow, quick = Exchange(client, path, **STRANGER), Exchange(client, path)
+        if "activity" in path:
+            await slow.until(b"start")
+            await quick.until(b"start")
+            client.site.store.create(RunRecord(id="c" * 20, title="new", started_at=3))
+            await quick.until(b"new")
+            assert b"new" not in slow.body
+            release.set()
+            await slow.until(b"new")
+        else:
+            await quick.over()
+            assert not slow.task.done()
+            release.set()
+            await slow.over()
+        for exchange in (slow, quick):
+            exchange.gone.set()
+            await exchange.over()
+
+    asyncio.run(main())
+    assert seen == {"somebody"}
+
+
 def test_head_sends_no_body_and_watches_nothing():
     """It is over at once."""
 
@@ -243,3 +290,10 @@ def test_access_must_be_given():
     assert application(access=PUBLIC, store=store).site.store is store
     with pytest.raises(ConfigError, match="access"):
         application(access=None, store=store)  # type: ignore[arg-type]
+
+    async def forbid(*_: object) -> bool:
+        return False
+
+    # What it returns is true, whatever that would be once it was awaited.
+    with pytest.raises(ConfigError, match="not async"):
+        application(access=forbid, store=store)  # type: ignore[arg-type]

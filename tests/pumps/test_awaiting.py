@@ -2,17 +2,19 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 import uvicorn
 
 from outlive.entries import BEGINNING, Kind
-from outlive.journals.base import Reader
+from outlive.journals.base import Reader, Scan
 from outlive.journals.memory import MemoryJournal
 from outlive.pumps import awaiting, base
+from outlive.viewers import Viewer
 from tests.formats.logs import make_journal
 from tests.pumps.pumpings import add, make_viewer
 
@@ -20,11 +22,12 @@ from tests.pumps.pumpings import add, make_viewer
 def pumping(
     journal: MemoryJournal,
     send: Callable[[bytes], Awaitable[None]],
+    viewer: Viewer | None = None,
 ) -> "asyncio.Task[None]":
     """Start to pump a journal from its beginning."""
 
     async def move() -> None:
-        chunks = awaiting.pump(make_viewer("text"), Reader(journal, BEGINNING))
+        chunks = awaiting.pump(viewer or make_viewer("text"), Reader(journal, BEGINNING))
         async with aclosing(chunks):
             async for data in chunks:
                 await send(data)
@@ -74,6 +77,54 @@ def test_a_long_replay_leaves_others_their_turn(size, count):
     asyncio.run(main())
     assert turns.count("send") > 10
     assert not any(a == b == "send" for a, b in pairwise(turns))
+
+
+@pytest.mark.parametrize(
+    ("asks", "limit", "places"),
+    [
+        (False, 60.0, "loop sleep loop"),
+        (False, -1.0, "loop thread sleep loop"),
+        (True, 60.0, "thread sleep thread"),
+    ],
+)
+def test_turns_that_take_long_are_taken_in_a_thread(asks, limit, places, monkeypatch):
+    """From a slow one on until all is read; or all, where they ask an application."""
+    journal = make_journal([(Kind.OUT, b"x" * 200_000)] * 4, end=None)
+    scan, sleep = journal.scan, awaiting._sleep
+    viewer = make_viewer("text")
+    viewer.format.asks = asks
+    found: list[str] = []
+
+    def look(offset: int, size: int) -> Scan:
+        is_main = threading.current_thread() is threading.main_thread()
+        found.append("loop" if is_main else "thread")
+        return scan(offset, size)
+
+    async def rest(wake: asyncio.Event, seconds: float) -> None:
+        found.append("sleep")
+        await sleep(wake, seconds)
+
+    async def main() -> None:
+        async def send(data: bytes) -> None:
+            sizes.append(len(data))
+
+        sizes: list[int] = []
+        task = pumping(journal, send, viewer)
+        async with asyncio.timeout(30):
+            while "sleep" not in found:
+                await asyncio.sleep(0)
+            add(journal, b"x")
+            while sum(sizes) < 800_001:
+                await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+
+    monkeypatch.setattr(journal, "scan", look)
+    monkeypatch.setattr(awaiting, "_sleep", rest)
+    monkeypatch.setattr(awaiting, "SLOW_SECONDS", limit)
+    asyncio.run(main())
+    groups = [place for place, _ in groupby(found)]
+    assert groups[: len(places.split())] == places.split()
 
 
 def test_a_cancelled_pump_watches_no_longer():

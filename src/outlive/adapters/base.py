@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -78,8 +79,11 @@ def make_site(access: Access, store: Place) -> Site:
 
 def check_access(access: Access) -> Access:
     """Raise ConfigError where this can let nobody in, nor keep anybody out."""
-    if not callable(access):
-        raise ConfigError("access: give a function of request, action and run, or PUBLIC")
+    # What an async function returns without being awaited would let everybody in.
+    if not callable(access) or inspect.iscoroutinefunction(access):
+        raise ConfigError(
+            "access: give a function of request, action and run that is not async, or PUBLIC"
+        )
     return access
 
 

@@ -24,6 +24,8 @@ class Format(ABC):
     reconnects: ClassVar[bool] = False
     #: Whether what it writes has an end.
     ends: ClassVar[bool] = True
+    #: Whether to write an entry is to ask an application, which may take its time.
+    asks: bool = False
 
     def __init__(self, run: str) -> None:
         self.run = run

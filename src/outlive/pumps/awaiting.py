@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from time import monotonic
 
 from ..journals.base import Reader
 from ..viewers import Viewer
@@ -13,6 +14,8 @@ from .base import report, turns
 
 __all__ = ["pump", "watch_ending"]
 
+#: A turn that takes longer holds up everybody on its loop.
+SLOW_SECONDS = 0.005
 #: Between two looks whether the server was asked to end; uvicorn itself looks as often.
 LOOK_SECONDS = 0.1
 
@@ -29,9 +32,11 @@ async def pump(viewer: Viewer, reader: Reader) -> AsyncGenerator[bytes, None]:
         stack.callback(reader.journal.watch(_bell(wake)))
         stack.callback(watch_ending(wake.set))
         try:
-            for step in turns(viewer, reader, wake):
-                if is_ending():
-                    break
+            steps = _Turns(turns(viewer, reader, wake), asks=viewer.format.asks)
+            while not is_ending():
+                step = await steps.take()
+                if step is None:
+                    return
                 if isinstance(step, float):
                     await _sleep(wake, step)
                     continue
@@ -40,13 +45,30 @@ async def pump(viewer: Viewer, reader: Reader) -> AsyncGenerator[bytes, None]:
                 # To hear that the client is gone, a send to a lost connection waits for nothing;
                 # and a long replay must not keep others from their turn.
                 await asyncio.sleep(0)
-            else:
-                return
         except Exception as error:  # noqa: BLE001 - a traceback is for whoever runs this
             report(error)
             raise asyncio.CancelledError from None
     if not viewer.format.reconnects:
         raise asyncio.CancelledError
+
+
+class _Turns:
+    """Takes turns: in a thread where they ask somebody, and from a slow one on until all is read."""
+
+    def __init__(self, steps: Iterator[bytes | float], *, asks: bool) -> None:
+        self._steps = steps
+        self._asks = self._in_thread = asks
+
+    async def take(self) -> bytes | float | None:
+        """Take one; None is the end."""
+        began = monotonic()
+        if self._in_thread:
+            step = await asyncio.to_thread(next, self._steps, None)
+        else:
+            step = next(self._steps, None)
+        is_slow = self._in_thread or monotonic() - began > SLOW_SECONDS
+        self._in_thread = self._asks or (is_slow and not isinstance(step, float))
+        return step
 
 
 def is_ending() -> bool:

@@ -142,15 +142,20 @@ class Server:
         quiet, began = 0.0, monotonic()
         # One task alone waits here, twice a run: not worth an event at each send.
         while (quiet < 2 * _TICK or self._streams.ending) and not enough.is_set():
-            # One who connected just before the end may not be accepted yet.
-            quiet = 0.0 if _has_visitors(self._socket) else quiet + _TICK
             patience_began = monotonic() - STALL_SECONDS
             if patience_began > began:
                 self._streams.cut_stalled(patience_began)
+            is_quiet = patience_began > began or not self._has_visitors()
+            quiet = quiet + _TICK if is_quiet else 0.0
             await asyncio.sleep(_TICK)
         deadline = monotonic() + GOODBYE_SECONDS
         while self._streams.awaited > 0 and monotonic() < deadline and not enough.is_set():
             await asyncio.sleep(_TICK)
+
+    def _has_visitors(self) -> bool:
+        """Tell whether somebody connected just now, and is not answered yet."""
+        requests = 0 if self._http is None else len(self._http.server_state.tasks)
+        return requests > self._streams.count() or _has_visitors(self._socket)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -48,6 +48,10 @@ class OpenStreams:
             self.ending.pop(task, None)
             self.endless.discard(task)
 
+    def count(self) -> int:
+        """Count those that are open."""
+        return len(self.ending) + len(self.endless)
+
     def say_goodbye(self) -> None:
         """Note that the client of one came back; from any thread."""
         with self._lock:

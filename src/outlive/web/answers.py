@@ -28,7 +28,7 @@ from ..formats.text import TextFormat
 from ..journals.base import Journal, Reader
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
-from .access import Access, Action, Guard, check_proof
+from .access import PUBLIC, Access, Action, Guard, check_proof
 from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, parse_labels, shows_labels
 from .messages import Request, Response, Stream
 from .negotiation import best_match
@@ -245,7 +245,9 @@ def _activity(request: Request, site: Site) -> Response:
         return is_asked and site.access(request, "list", record)
 
     journal = site.store.activity()
-    return open_stream(request, form(journal.run, shows), journal, site.on_goodbye)
+    view = form(journal.run, shows)
+    view.asks = site.access is not PUBLIC
+    return open_stream(request, view, journal, site.on_goodbye)
 
 
 def _negotiate(request: Request, types: dict[str, str]) -> str:
