@@ -20,6 +20,9 @@ from tests.standalone.servers import PATIENCE, Connection, dechunk
 ROOT = Path(__file__).parents[2]
 PREFIX = "/deep"
 
+#: Where a server says that it listens; daphne tells no URL.
+_ADDRESS = re.compile(r"(?:http://|TCP address )(\S+?:\d+)")
+
 
 class Server(NamedTuple):
     """How a server is started, and what it can do there: a row of docs/servers.md."""
@@ -47,6 +50,7 @@ class Server(NamedTuple):
 # Its socket for control would be in the home of whoever runs this. What hangs for two seconds is
 # killed here, and not after thirty.
 _GUNICORN = "gunicorn --no-control-socket --bind 127.0.0.1:0 --timeout 2"
+_DJANGO = "tests.adapters.apps.django_app"
 _FLASK = "tests.adapters.apps.flask_app"
 SERVERS = {
     "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app", notices=None),
@@ -64,6 +68,10 @@ SERVERS = {
         viewers=16,
     ),
     "http.server on ThreadingHTTPServer": Server("tests.adapters.apps.http_server_app"),
+    "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0", notices=None),
+    "Django on gunicorn gthread": Server(
+        f"{_GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=16
+    ),
     "FastAPI on uvicorn": Server("uvicorn --port 0 tests.adapters.apps.fastapi_app:app"),
 }
 
@@ -97,13 +105,15 @@ class Served:
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
         assert self._told.wait(PATIENCE), self.said
-        self.url = urlsplit(re.findall(r"http://\S+:\d+", "".join(self.said))[0])
+        address = _ADDRESS.search("".join(self.said))
+        assert address is not None, self.said
+        self.url = urlsplit(f"http://{address[1]}")
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.said.append(line)
-            if re.search(r"http://\S+:\d+", line):
+            if _ADDRESS.search(line):
                 self._told.set()
         self.process.stdout.close()
         self._told.set()

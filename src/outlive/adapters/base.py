@@ -28,6 +28,7 @@ __all__ = [
     "Place",
     "Work",
     "check_access",
+    "find_leaving",
     "make_site",
     "open_body",
     "read_environ",
@@ -90,7 +91,7 @@ def check_access(access: Access) -> Access:
 def open_body(response: Response, environ: Environ) -> Iterable[bytes]:
     """Make what a WSGI server iterates over; a stream waits in the server's thread."""
     if isinstance(response.body, Stream):
-        return BlockingPump(*response.body, _find_leaving(environ))
+        return BlockingPump(*response.body, find_leaving(environ))
     return [response.body]
 
 
@@ -116,7 +117,7 @@ def _decode(path: str) -> str:
     return path.encode("latin-1").decode(errors="replace")
 
 
-def _find_leaving(environ: Environ) -> Callable[[], bool]:
+def find_leaving(environ: Environ) -> Callable[[], bool]:
     """Find out how this server tells that a client has gone, or that it is about to end."""
     connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     has_left = environ.get("waitress.client_disconnected", lambda: False)

@@ -1,0 +1,205 @@
+"""Outlive in a Django project: views that start work; `urls` has the whole page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...entries import RunRecord
+from ...errors import ConfigError
+from ...pumps.awaiting import pump
+from ...pumps.blocking import BlockingPump
+from ...surroundings import Around, Place, Surroundings, join
+from ...web.access import PUBLIC, Access, Action
+from ...web.answers import answer
+from ...web.messages import Request, Response, Stream
+from ..base import Mark, Work, check_access, find_leaving, make_site
+from ..base import respond as respond_to
+
+try:
+    from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+    from django.apps import apps
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+    from django.db import connections
+    from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+    from django.http.response import HttpResponseBase
+    from django.urls import URLPattern, re_path
+    from django.utils.module_loading import import_string
+    from django.views.decorators.csrf import csrf_exempt
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("Django is missing: pip install django", name="django") from None
+
+__all__ = ["PUBLIC", "make_urls", "respond"]
+
+#: Decides, with Django's own request, who may do what.
+May = Callable[[HttpRequest, Action, RunRecord | None], bool]
+
+
+class _Project(Surroundings):
+    """What the settings of the project say, and connections to databases that are the work's own."""
+
+    def store(self) -> Place:
+        place: Place = _options().get("STORE")
+        return place
+
+    def home(self) -> Path | None:
+        folder = _setting("BASE_DIR")
+        return None if folder is None else Path(folder)
+
+    def around_work(self) -> Around | None:
+        return None if _setting("DATABASES") is None else _own_connections
+
+
+join(_Project())
+
+
+def respond(request: HttpRequest, work: Work, *, mark: Mark | None = None) -> HttpResponseBase:
+    r"""Answer a request with a run, or with what a callable starts.
+
+    The callable is called only where the request names no run by its cursor, and never for HEAD:
+    no reload and no reconnect starts work twice.
+
+    Args:
+        request: Django's, in views `async` or not.
+        work: A run, a callable that returns one, as `lambda: outlive.start(job)` does, or
+            `outlive.activity()`.
+        mark: In text, what breaks a silence, and after how many seconds: `(5, "*** Interval\n")`.
+    """
+    asked = _read_request(request, request.META["SCRIPT_NAME"], request.path_info)
+    return _translate(respond_to(asked, work, mark=mark), request)
+
+
+def make_urls() -> list[URLPattern]:
+    """Make the URLs of the whole API and page, for `include("outlive.adapters.django.urls")`."""
+    _find_access()
+    return [re_path(r"^(.*)\Z", _serve, name="outlive")]
+
+
+# It needs no token in a form: whatever changes something asks for another proof of who asked.
+@csrf_exempt
+def _serve(request: HttpRequest, rest: str) -> HttpResponseBase:
+    prefix = request.path.removesuffix(rest)
+    if prefix.endswith("/"):
+        prefix, rest = prefix[:-1], f"/{rest}"
+    site = make_site(_bind(_find_access(), request), None)
+    return _translate(answer(_read_request(request, prefix, rest), site), request)
+
+
+def _bind(may: May, request: HttpRequest) -> Access:
+    """Make what asks `may` about a request, also of the activity, long after the view returned."""
+    home = threading.get_ident()
+
+    def decide(_: Request, action: Action, run: RunRecord | None) -> bool:
+        try:
+            return may(request, action, run)
+        finally:
+            # What it opens in another thread than the view's, nobody would close.
+            if threading.get_ident() != home:
+                _release()
+
+    return decide
+
+
+def _find_access() -> May:
+    may = _options().get("ACCESS")
+    if may is not None:
+        return check_access(import_string(may) if isinstance(may, str) else may)
+    if not apps.is_installed("django.contrib.auth"):
+        raise ConfigError(
+            "without django.contrib.auth nobody knows who may see the runs: set "
+            'OUTLIVE = {"ACCESS": …} to a function of request, action and run, or to PUBLIC'
+        )
+    return _is_staff
+
+
+def _is_staff(request: HttpRequest, action: Action, run: RunRecord | None) -> bool:  # noqa: ARG001
+    return bool(request.user.is_active and request.user.is_staff)
+
+
+def _options() -> Mapping[str, Any]:
+    options: Mapping[str, Any] = _setting("OUTLIVE") or {}
+    unknown = options.keys() - {"STORE", "ACCESS"}
+    if unknown:
+        raise ConfigError(f"OUTLIVE in the settings has STORE and ACCESS, not {min(unknown)!r}")
+    return options
+
+
+def _setting(name: str) -> Any:  # noqa: ANN401 - whatever a project says
+    try:
+        return getattr(settings, name, None)
+    except ImproperlyConfigured:
+        # There are none: this is no project's process.
+        return None
+
+
+def _read_request(request: HttpRequest, prefix: str, path: str) -> Request:
+    return Request(
+        method=request.method,
+        path=path,
+        prefix=prefix,
+        query_string=request.META["QUERY_STRING"],
+        headers={name.lower(): value for name, value in request.headers.items()},
+        native=request,
+    )
+
+
+def _translate(response: Response, request: HttpRequest) -> HttpResponseBase:
+    headers = dict(response.headers)
+    if not isinstance(response.body, Stream):
+        return HttpResponse(response.body, status=response.status, headers=headers)
+    # Django would gather up a whole stream of the other kind before it sends any of it.
+    make = _await_stream if hasattr(request, "scope") else _wait_for_stream
+    return StreamingHttpResponse(
+        make(response.body, request), status=response.status, headers=headers
+    )
+
+
+def _wait_for_stream(stream: Stream, request: HttpRequest) -> BlockingPump:
+    has_left = find_leaving(request.META)
+
+    def is_over() -> bool:
+        # Asked before each wait: a stream that is open for an hour must not hold a connection.
+        _release()
+        return has_left()
+
+    return BlockingPump(*stream, is_over)
+
+
+async def _await_stream(stream: Stream, _: HttpRequest) -> AsyncIterator[bytes]:
+    # As above; and Django keeps a thread for what a request does without await.
+    _leave(SyncToAsync.thread_sensitive_context.get(None))
+    async with aclosing(pump(*stream)) as chunks:
+        async for data in chunks:
+            yield data
+
+
+@contextmanager
+def _own_connections() -> Iterator[None]:
+    """Have work use no connections of a request, and close its own at its end."""
+    context = ThreadSensitiveContext()
+    token = SyncToAsync.thread_sensitive_context.set(context)
+    try:
+        yield
+    finally:
+        SyncToAsync.thread_sensitive_context.reset(token)
+        _leave(context)
+        connections.close_all()
+
+
+def _release() -> None:
+    """Close the connections of this thread, but for those amid a transaction: a test's, then."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def _leave(context: ThreadSensitiveContext | None) -> None:
+    """Let the thread go in which a context did what is not async, and close its connections."""
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None) if context else None
+    if executor is not None:
+        executor.submit(connections.close_all)
+        executor.shutdown(wait=False)

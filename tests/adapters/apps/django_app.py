@@ -1,0 +1,104 @@
+"""A Django project in one file, with all middleware that touches responses; as a program, manage.py."""
+
+import functools
+import os
+import sys
+import weakref
+from pathlib import Path
+
+import django
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.core.management import execute_from_command_line
+from django.core.wsgi import get_wsgi_application
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.http import HttpResponse
+from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
+
+from tests.adapters.apps.work import PREFIX, begin, count_watchers
+
+
+def query() -> None:
+    """Open a connection to the database, unless there is one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def may(request, action, run) -> bool:
+    """Let everybody but strangers, who are known by Django's own request, and by the database."""
+    query()
+    return "Stranger" not in request.headers
+
+
+settings.configure(
+    SECRET_KEY="x",
+    ROOT_URLCONF=__name__,
+    ALLOWED_HOSTS=["*"],
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": Path(os.environ.get("STEPS", "")) / "database",
+            "CONN_MAX_AGE": None,
+        }
+    },
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
+    MIDDLEWARE=[
+        "django.middleware.security.SecurityMiddleware",
+        "django.middleware.gzip.GZipMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.http.ConditionalGetMiddleware",
+        "django.middleware.locale.LocaleMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ],
+    SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+    SESSION_SAVE_EVERY_REQUEST=True,
+    OUTLIVE={"ACCESS": may, "STORE": os.environ.get("OUTLIVE_STORE")},
+)
+django.setup()
+
+opened: weakref.WeakSet = weakref.WeakSet()
+connection_created.connect(lambda connection, **_: opened.add(connection), weak=False)
+
+
+@csrf_exempt
+def work(request, kind: str, name: str):
+    """Start work, and show it."""
+    from outlive.adapters.django import respond
+
+    query()
+    request.session["seen"] = name
+    return respond(request, functools.partial(begin, kind, name), mark=(0.3, "*** Interval\n"))
+
+
+def watchers(request) -> HttpResponse:
+    """Count the streams that are open."""
+    return HttpResponse(count_watchers())
+
+
+def databases(request) -> HttpResponse:
+    """Count the connections to the database that are open."""
+    return HttpResponse(str(sum(one.connection is not None for one in list(opened))))
+
+
+def icon(request) -> HttpResponse:
+    """Answer browsers, which ask for one where they show text."""
+    return HttpResponse(status=204)
+
+
+urlpatterns = [
+    path(f"{PREFIX[1:]}/live/", include("outlive.adapters.django.urls")),
+    path(f"{PREFIX[1:]}/watchers", watchers),
+    path(f"{PREFIX[1:]}/databases", databases),
+    path(f"{PREFIX[1:]}/<str:kind>/<str:name>", work),
+    path("favicon.ico", icon),
+]
+
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)
+else:
+    wsgi, asgi = get_wsgi_application(), get_asgi_application()
