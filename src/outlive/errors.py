@@ -10,6 +10,7 @@ OutliveError
 │   ├── JournalUnavailable the journal cannot be read or written
 │   └── CursorExpired      a cursor that this journal cannot have issued, or of a run that is gone
 ├── FormatError            a format or a start position that does not exist
+├── TooManyViewers         all places of this server process are taken
 └── AccessDenied           proof or permission is missing
     └── Unauthorized       the token is missing or wrong
 
@@ -85,6 +86,18 @@ class FormatError(OutliveError):
     """A format, or a place to start at, that does not exist."""
 
     status = 400
+
+
+class TooManyViewers(OutliveError):
+    """No more viewers can watch in this process at once."""
+
+    status = 503
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"as many watch here as can at once ({limit:,} in this process): try again soon"
+        )
 
 
 class AccessDenied(OutliveError):

@@ -19,11 +19,13 @@ __all__ = [
     "QUOTA",
     "SERVE_PORT",
     "STORE",
+    "VIEWERS",
     "Option",
     "application_store",
     "default_store",
     "parse_size",
     "store_quota",
+    "viewer_limit",
 ]
 
 
@@ -60,6 +62,20 @@ def store_quota() -> int | None:
         return parse_size(text) if text else None
     except ConfigError as error:
         raise ConfigError(f"{QUOTA.variable}: {error}") from None
+
+
+def viewer_limit(capacity: int | None) -> int:
+    """Get how many may watch in one process at once; the server can bear `capacity`, if it tells."""
+    text = VIEWERS.value()
+    if not text:
+        return _VIEWER_LIMIT if capacity is None else capacity
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"{VIEWERS.variable}: give a number, not {text[:40]!r}")
+    return int(text)
+
+
+#: Of processes that tell nothing: each viewer has a descriptor, of which systems give 1,024.
+_VIEWER_LIMIT = 1000
 
 
 def default_store() -> str:
@@ -108,6 +124,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 STORE = Option("store", "OUTLIVE_STORE", "", "where runs are kept: a directory")
 QUOTA = Option("quota", "OUTLIVE_QUOTA", "", "how much the ended runs of a store may take: 10GB")
+VIEWERS = Option("viewers", "OUTLIVE_VIEWERS", "", "how many may watch in one process at once")
 HOST = Option("host", "OUTLIVE_HOST", "127.0.0.1", "the address to listen on")
 PORT = Option("port", "OUTLIVE_PORT", "0", "the port to listen on; 0 for any free one")
 SERVE_PORT = PORT._replace(default="8765")

@@ -6,7 +6,7 @@ the deadline has come, and sends the bytes that both return until `finished`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from .entries import BEGINNING, Cursor, Entry, Kind, Position, parse_time
@@ -80,6 +80,9 @@ def locate(origin: Origin, journal: Locator) -> Position:
 
 class Viewer:
     """Decides what one viewer is sent, and when. Times are seconds of any steady clock."""
+
+    #: To be called once nothing is sent any more, by whoever pumps; any number of times.
+    leave: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, form: Format, opening: bytes, now: float) -> None:
         self.format = form

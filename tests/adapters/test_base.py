@@ -311,3 +311,15 @@ def test_a_view_of_the_activity_tells_mistakes_before_its_first_byte(view):
         activity({"kind": 1})  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match="mark"):
         respond(ask(method="GET"), shown, mark=(5, "***"))
+
+
+def test_nothing_is_started_for_one_viewer_too_many(view, monkeypatch):
+    """It comes again, and would start it once more; who is sent on needs no place yet."""
+    monkeypatch.setenv("OUTLIVE_VIEWERS", "0")
+    for _ in range(2):
+        response = view.ask()
+        assert (response.status, dict(response.headers)["Retry-After"]) == (503, "5")
+    assert not view.runs
+    assert view.ask(method="POST").status == 303
+    assert view.ask(**NAVIGATION).status == 303
+    assert len(view.runs) == 2

@@ -109,6 +109,7 @@ def read_environ(environ: Environ) -> Request:
         query_string=environ.get("QUERY_STRING", ""),
         headers=headers,
         native=environ,
+        capacity=_find_capacity(environ),
     )
 
 
@@ -129,14 +130,33 @@ def find_leaving(environ: Environ) -> Callable[[], bool]:
     return is_over
 
 
+def _find_capacity(environ: Environ) -> int | None:
+    """Find out how many streams this server can hold, with a thread left for all else."""
+    worker = _find_worker()
+    # The one whose client that is, in waitress.
+    channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
+    if worker is not None:
+        kinds = {"gthread": worker.cfg.threads, "gevent": worker.cfg.worker_connections}
+        threads = kinds.get(worker.cfg.worker_class_str)
+    else:
+        threads = getattr(getattr(channel, "adj", None), "threads", None)
+    return None if threads is None else max(1, threads - 1)
+
+
+def _find_worker() -> Any:  # noqa: ANN401 - gunicorn's, which is not imported here
+    """Find the worker of gunicorn that this process is, if it is one."""
+    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return worker if hasattr(worker, "notify") else None
+
+
 def _is_stopping() -> bool:
     """Tell whether gunicorn's worker was asked to end: it would wait for streams, and then kill.
 
     A stream that holds the thread in which a `sync` worker tells its master that it is alive does
     so for it: or a stream, and what runs beside it, would be killed after 30 seconds.
     """
-    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    if worker is None or not hasattr(worker, "notify"):
+    worker = _find_worker()
+    if worker is None:
         return False
     if threading.current_thread() is threading.main_thread():
         worker.notify()

@@ -29,6 +29,7 @@ async def pump(viewer: Viewer, reader: Reader) -> AsyncGenerator[bytes, None]:
     """
     wake = asyncio.Event()
     with contextlib.ExitStack() as stack:
+        stack.callback(viewer.leave)
         stack.callback(reader.journal.watch(_bell(wake)))
         stack.callback(watch_ending(wake.set))
         try:

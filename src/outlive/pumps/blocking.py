@@ -25,6 +25,7 @@ class BlockingPump:
     ) -> None:
         self._news = threading.Event()
         self._turns = turns(viewer, reader, self._news)
+        self._viewer = viewer
         self._journal = reader.journal
         self._is_over = is_over
         self._closed = False
@@ -44,7 +45,7 @@ class BlockingPump:
             report(error)
         finally:
             if not found:
-                self._stop()
+                self._leave()
         if found is None:
             raise ConnectionResetError(errno.ECONNRESET, "the stream is cut short")
         if not found:
@@ -66,5 +67,9 @@ class BlockingPump:
         """End it at once, from any thread; servers call this when the client is gone."""
         self._closed = True
         self._news.set()
+        self._leave()
+
+    def _leave(self) -> None:
         if self._stop is not None:
             self._stop()
+        self._viewer.leave()

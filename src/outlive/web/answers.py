@@ -20,6 +20,7 @@ from ..errors import (
     OutliveError,
     RunFinished,
     RunNotFound,
+    TooManyViewers,
     Unauthorized,
 )
 from ..formats import FORMATS, Format
@@ -32,11 +33,14 @@ from .access import PUBLIC, Access, Action, Guard, check_proof
 from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, parse_labels, shows_labels
 from .messages import Request, Response, Stream
 from .negotiation import best_match
+from .seats import Seat
 
 __all__ = ["Site", "answer", "complete", "open_stream", "read_asset", "redirect", "stream_headers"]
 
 #: Longer than any URL of ours (a browser's own limit is higher).
 URL_LIMIT = 4096
+#: Seconds after which a viewer for whom there was no place should come again.
+RETRY_SECONDS = 5
 #: How many runs a list has, unless told otherwise, and at most.
 LIST_COUNT, LIST_LIMIT = 100, 1000
 
@@ -103,6 +107,8 @@ def complete(request: Request, make: Callable[[], Response]) -> Response:
         response = _error(request, error.status, str(error))
         if isinstance(error, Unauthorized):
             response = _with(response, ("WWW-Authenticate", "Bearer"))
+        if isinstance(error, TooManyViewers):
+            response = _with(response, ("Retry-After", str(RETRY_SECONDS)))
     except Exception:  # noqa: BLE001 - the boundary: a traceback must not reach the client
         # A mistake of ours: told to whoever runs this, not to whoever asked.
         _log.exception("%s %s", request.method, request.path)
@@ -256,9 +262,16 @@ def _negotiate(request: Request, types: dict[str, str]) -> str:
 
 
 def open_stream(
-    request: Request, form: Format, journal: Journal, on_goodbye: Callable[[], None]
+    request: Request,
+    form: Format,
+    journal: Journal,
+    on_goodbye: Callable[[], None] = lambda: None,
+    seat: Seat | None = None,
 ) -> Response:
-    """Answer with what a journal holds and will hold, from where the request says."""
+    """Answer with what a journal holds and will hold, from where the request says.
+
+    The viewer takes a seat, if it has none yet; raises TooManyViewers.
+    """
     last_event_id = request.headers.get("last-event-id", "") if form.reconnects else ""
     origin = parse_origin(request.query, last_event_id)
     # What has no end is watched for what comes.
@@ -275,6 +288,9 @@ def open_stream(
     if form.media_type.startswith(_HTML):
         headers = (*headers, ("Content-Security-Policy", _STILL_POLICY))
     stream = Stream(Viewer(form, opening, monotonic()), Reader(journal, position))
+    seat = seat or Seat()
+    seat.take(request.capacity)
+    stream.viewer.leave = seat.leave
     return Response(status=200, headers=headers, body=stream)
 
 

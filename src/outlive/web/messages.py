@@ -19,7 +19,8 @@ class Request:
     """What was asked. Names of headers are in lower case.
 
     `path` begins behind `prefix`, under which the framework has us; `native` is what the framework
-    calls the request: of WSGI the environ, of ASGI the scope.
+    calls the request: of WSGI the environ, of ASGI the scope. `capacity` is how many viewers the
+    server can bear at once, where it tells.
     """
 
     method: str
@@ -28,6 +29,7 @@ class Request:
     query_string: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     native: object = None
+    capacity: int | None = None
 
     @cached_property
     def query(self) -> dict[str, str]:

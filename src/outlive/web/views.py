@@ -25,6 +25,7 @@ from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, shows_labels
 from .answers import complete, open_stream, read_asset, redirect, stream_headers
 from .messages import Request, Response
 from .negotiation import best_match
+from .seats import Seat
 
 __all__ = ["Mark", "answer_activity", "answer_run", "answer_start"]
 
@@ -37,7 +38,7 @@ _TYPES = {**ACTIVITY_TYPES, _HTML: "html"}
 
 def answer_run(request: Request, journal: Journal, mark: Mark | None = None) -> Response:
     """Answer with a run, from where the request says."""
-    return complete(request, lambda: _show(request, journal, mark))
+    return complete(request, lambda: _show(request, journal, mark, Seat()))
 
 
 def answer_start(
@@ -48,16 +49,19 @@ def answer_start(
     What `start` raises is left to the application.
     """
     if _token(request):
-        return complete(request, lambda: _show(request, _find(request, store), mark))
-    early = complete(request, lambda: _preview(request, mark))
+        return complete(request, lambda: _show(request, _find(request, store), mark, Seat()))
+    # What is reloaded, or gone back to, is then the run, and not its start.
+    is_sent_on = request.method == "POST" or _is_navigation(request)
+    # Before the start: whoever is told to come again would start it once more.
+    seat = None if is_sent_on else Seat()
+    early = complete(request, lambda: _preview(request, mark, seat))
     if early.status != 200 or request.method == "HEAD":
         return early
     journal = start()
     journal.add_view(_view(request))
-    if request.method == "POST" or _is_navigation(request):
-        # What is reloaded, or gone back to, is then the run, and not its start.
+    if seat is None:
         return complete(request, lambda: redirect(_link(request, journal.run, "from")))
-    return answer_run(request, journal, mark)
+    return complete(request, lambda: _show(request, journal, mark, seat))
 
 
 def answer_activity(request: Request, store: Store, labels: Mapping[str, str]) -> Response:
@@ -71,7 +75,7 @@ def _show_activity(request: Request, store: Store, labels: Mapping[str, str]) ->
         raise FormatError(f"the formats are {', '.join(ACTIVITY_FORMATS)}")
     journal = store.activity()
     form = ACTIVITY_FORMATS[name](journal.run, lambda record: shows_labels(record, labels))
-    return open_stream(request, form, journal, lambda: None)
+    return open_stream(request, form, journal)
 
 
 def _choose(request: Request, types: Mapping[str, str]) -> str:
@@ -98,19 +102,21 @@ def _find(request: Request, store: Store) -> Journal:
     return journal
 
 
-def _preview(request: Request, mark: Mark | None) -> Response:
+def _preview(request: Request, mark: Mark | None, seat: Seat | None) -> Response:
     """Answer as far as that is possible without a run: what is wrong, and headers."""
     if "prefetch" in request.headers.get("sec-purpose", ""):
         # Chromium then asks anew once the user really goes there (Speculation Rules, 2.1).
         raise JournalUnavailable("nothing is started by a prefetch")
     form = _make_format(request, "", mark)
     parse_origin(request.query)
+    if seat is not None:
+        seat.take(request.capacity)
     return Response(status=200, headers=stream_headers(form))
 
 
-def _show(request: Request, journal: Journal, mark: Mark | None) -> Response:
+def _show(request: Request, journal: Journal, mark: Mark | None, seat: Seat) -> Response:
     form = _make_format(request, journal.run, mark)
-    response = open_stream(request, form, journal, lambda: None)
+    response = open_stream(request, form, journal, seat=seat)
     if not isinstance(form, HtmlFormat):
         return response
     headers = dict(response.headers) | {"Content-Security-Policy": _policy()}
