@@ -78,7 +78,7 @@ SERVERS = {
     "http.server on ThreadingHTTPServer": Server("tests.adapters.apps.http_server_app"),
     "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0", notices=None),
     "Django on gunicorn gthread": Server(
-        f"{_GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=16
+        f"{_GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=15
     ),
     "FastAPI on uvicorn": Server("uvicorn --port 0 tests.adapters.apps.fastapi_app:app"),
 }
