@@ -28,6 +28,7 @@ __all__ = [
     "Place",
     "Work",
     "check_access",
+    "find_capacity",
     "find_leaving",
     "make_site",
     "open_body",
@@ -109,7 +110,7 @@ def read_environ(environ: Environ) -> Request:
         query_string=environ.get("QUERY_STRING", ""),
         headers=headers,
         native=environ,
-        capacity=_find_capacity(environ),
+        capacity=find_capacity(environ),
     )
 
 
@@ -130,7 +131,7 @@ def find_leaving(environ: Environ) -> Callable[[], bool]:
     return is_over
 
 
-def _find_capacity(environ: Environ) -> int | None:
+def find_capacity(environ: Environ) -> int | None:
     """Find out how many streams this server can hold, with a thread left for all else."""
     worker = _find_worker()
     # The one whose client that is, in waitress.

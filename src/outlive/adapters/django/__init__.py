@@ -16,7 +16,7 @@ from ...surroundings import Around, Place, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
 from ...web.messages import Request, Response, Stream
-from ..base import Mark, Work, check_access, find_leaving, make_site
+from ..base import Mark, Work, check_access, find_capacity, find_leaving, make_site
 from ..base import respond as respond_to
 
 try:
@@ -144,6 +144,7 @@ def _read_request(request: HttpRequest, prefix: str, path: str) -> Request:
         query_string=request.META["QUERY_STRING"],
         headers={name.lower(): value for name, value in request.headers.items()},
         native=request,
+        capacity=find_capacity(request.META),
     )
 
 
