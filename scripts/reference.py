@@ -20,12 +20,22 @@ is used, [http.md](http.md) what is there for other programs.
 """
 
 CHAPTERS = {
-    "Runs": ["start", "start_command", "receive", "capture", "command", "activity", "Run"],
+    "Runs": [
+        "start",
+        "start_command",
+        "receive",
+        "ReceivedFile",
+        "capture",
+        "command",
+        "activity",
+        "Run",
+    ],
     "Inside of a run": ["current_run", "cancelled", "track", "stage", "event"],
 }
 
 #: What users have of a class; the rest is for its neighbours.
 MEMBERS = {
+    "ReceivedFile": [],
     "Run": ["record", "state", "wait", "text", "cancel", "bind", "journal"],
     "Stage": ["update", "advance"],
 }

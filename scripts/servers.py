@@ -8,8 +8,8 @@ from tests.adapters.serving import SERVERS, Server
 TARGET = Path(__file__).parents[1] / "docs" / "servers.md"
 BEGIN, END = "<!-- make reference -->\n", "<!-- end -->\n"
 HEAD = """\
-| framework | server | set | viewers at once | silence in `text` | gone is noticed | asked to end, ends |
-|---|---|---|---|---|---|---|
+| framework | server | set | viewers at once | silence in `text` | gone is noticed | asked to end, ends | uploads are seen |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -20,7 +20,17 @@ def write_row(name: str, kind: Server) -> str:
     viewers = "any" if kind.viewers is None else str(kind.viewers)
     silence = "any" if kind.silence is None else f"{kind.silence:g} s"
     notices = "at a heartbeat" if kind.notices is None else f"within {kind.notices:g} s"
-    cells = (framework, server, options, viewers, silence, notices, f"within {kind.ends:g} s")
+    uploads = "as they come" if kind.uploads else "once they are there"
+    cells = (
+        framework,
+        server,
+        options,
+        viewers,
+        silence,
+        notices,
+        f"within {kind.ends:g} s",
+        uploads,
+    )
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from .runs import Run, cancelled, current_run
     from .sources.stages import event, stage, track
+    from .sources.uploads import ReceivedFile
     from .work.captures import capture
     from .work.commands import command
     from .work.functions import start
@@ -41,6 +42,7 @@ __all__ = [
     "JournalError",
     "JournalUnavailable",
     "OutliveError",
+    "ReceivedFile",
     "Run",
     "RunError",
     "RunFinished",
@@ -65,6 +67,7 @@ __all__ = [
 #: Where what is no error is from; `import outlive` costs nothing until it is used.
 _HOMES = {
     "Activity": "activities",
+    "ReceivedFile": "sources.uploads",
     "Run": "runs",
     "State": "entries",
     "activity": "activities",

@@ -41,6 +41,8 @@ class Server(NamedTuple):
     notices: float | None = 3
     #: Seconds to end, with open streams, once it was asked to.
     ends: float = 5
+    #: Whether it hands on a request as it comes, and not once all of it is there.
+    uploads: bool = True
     #: Of HTTP; Werkzeug's own server sends chunks to clients of 1.0, too, who know of none.
     version: str = "1.0"
     #: Processes that serve; one view of several cannot tell what all of them do.
@@ -74,6 +76,7 @@ SERVERS = {
         f"waitress --listen 127.0.0.1:0 {_FLASK}:app",
         "--threads 16 --channel-request-lookahead 1",
         viewers=15,
+        uploads=False,
     ),
     "http.server on ThreadingHTTPServer": Server("tests.adapters.apps.http_server_app"),
     "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0", notices=None),

@@ -1,14 +1,17 @@
 """What is Flask's own: contexts, errors, sessions."""
 
+import io
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import flask
 import pytest
+from flask.testing import FlaskClient
 
 import outlive
-from outlive.adapters.flask import PUBLIC, Outlive, respond
+from outlive.adapters.flask import PUBLIC, Outlive, receive, respond
 from outlive.errors import ConfigError
 from outlive.stores import DirectoryStore, Store
 
@@ -45,6 +48,99 @@ def test_work_has_the_application_but_nothing_of_the_request(store, kind):
 
     assert app.test_client().get("/").data == b"False shop False\n"
     assert sorted(closed) == ["view", "work"]
+
+
+@pytest.mark.parametrize("way", ["start", "receive", "fail"])
+def test_a_database_that_work_opens_is_closed_before_its_end(store, way):
+    """As Flask's own documentation keeps one: in `flask.g`, closed by a teardown."""
+    app, opened = flask.Flask("shop"), []
+
+    def work(*_: object) -> None:
+        flask.g.database = sqlite3.connect(":memory:", check_same_thread=False)
+        opened.append(flask.g.database)
+        assert flask.url_for("view", _external=False)
+        assert way != "fail"
+
+    @app.teardown_appcontext
+    def close(_: object) -> None:
+        if "database" in flask.g:
+            flask.g.database.close()
+
+    @app.post("/")
+    def view() -> str:
+        run = receive(work, store=store) if way == "receive" else outlive.start(work, store=store)
+        return run.wait(30)
+
+    app.config["SERVER_NAME"] = "localhost"
+    state = "failed" if way == "fail" else "succeeded"
+    assert app.test_client().post("/", data=b"x").text == state
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("select 1")
+
+
+def receiving(store: Store, **options) -> FlaskClient:
+    """Make an application whose one view receives a file."""
+    app = flask.Flask(__name__)
+
+    @app.post("/")
+    def view() -> dict:
+        if "early" in flask.request.args:
+            assert flask.request.form["by"]
+        run = receive(lambda file: print(file.name, file.read()), store=store, **options)
+        run.wait(30)
+        form = flask.request.form.to_dict()
+        return {"text": run.text(), "form": form, "files": list(flask.request.files)}
+
+    return app.test_client()
+
+
+def form(**more) -> dict:
+    """Fill in a form with two files."""
+    files = {"a": (io.BytesIO(b"first"), "a.txt"), "b": (io.BytesIO(b"second"), "b.txt")}
+    return {"none": (io.BytesIO(b""), ""), **files, "by": "me", **more}
+
+
+@pytest.mark.parametrize("url", ["/", "/?early=1"])
+@pytest.mark.parametrize(
+    ("field", "text"), [(None, "a.txt b'first'\n"), ("b", "b.txt b'second'\n")]
+)
+def test_a_view_receives_one_file_of_a_form(store, url, field, text):
+    """The first, or that of a field; also where the form was looked at before, then at once."""
+    answer = receiving(store, field=field).post(url, data=form()).get_json()
+    assert answer["text"] == text
+    assert answer["form"] == {"by": "me"}
+    assert {"a", "b"} <= set(answer["files"])
+
+
+@pytest.mark.parametrize("url", ["/", "/?early=1"])
+def test_a_form_without_the_file_is_refused(store, url):
+    """It is named."""
+    answer = receiving(store, field="c").post(url, data=form())
+    assert (answer.status_code, "file in its field 'c'" in answer.text) == (400, True)
+    assert store.records() == []
+
+
+def test_a_file_that_is_too_large_is_refused(store):
+    """By Flask's own limit on a request, before anything begins, and by that of the view."""
+    client = receiving(store, limit=3)
+    answer = client.post("/", data={"a": (io.BytesIO(b"long"), "a.txt")})
+    assert (answer.status_code, answer.text) == (413, "the upload is larger than 3 bytes\n")
+    assert [record.end.error for record in store.records()] == [answer.text.strip()]
+    client.application.config["MAX_CONTENT_LENGTH"] = 3
+    assert client.post("/", data=form()).status_code == 413
+    assert len(store.records()) == 1
+
+
+def test_a_form_that_is_cut_short_starts_nothing(store):
+    """Even where the server does not notice."""
+    body = b'--x\r\nContent-Disposition: form-data; name="a"; filename="a.txt"\r\n\r\nabc'
+    answer = receiving(store).post(
+        "/", input_stream=io.BytesIO(body), content_type="multipart/form-data; boundary=x"
+    )
+    assert answer.status_code == 400
+    assert answer.text.startswith("the form is damaged: ")
+    [record] = store.records()
+    assert record.end.error == f"the upload ended after 3 of {len(body)} bytes"
 
 
 def test_the_setting_of_an_application_names_its_store(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ from .functions import Call, begin, check_function
 from .interrupts import HeldInterrupts
 from .outcomes import judge, write_text
 
-__all__ = ["ReceiveOptions", "Reception", "receive"]
+__all__ = ["ReceiveOptions", "Reception", "no_file", "receive"]
 
 #: Bytes that are read of a file at a time.
 CHUNK_SIZE = 64 * 1024
@@ -89,11 +89,15 @@ def receive(
     named = name or getattr(file, "filename", None) or getattr(file, "name", None)
     shown = named if isinstance(named, str) else "upload"
     with Reception(function, *args, name=shown, size=size, **options) as reception:
-        while reception.is_open and (chunk := _read(file)):
-            reception.write(chunk)
-        if size is not None and reception.received < size:
-            reception.abort()
-        return reception.finish()
+        return reception.read(file)
+
+
+def no_file(field: str | None = None) -> UploadFailed:
+    """Tell whoever sent a request what it lacks; `field` is the one that a view asks for."""
+    where = f"a file in its field {field!r}" if field else "a file"
+    return UploadFailed(
+        f"no file came: send a form (multipart/form-data) with {where}, or only a file"
+    )
 
 
 def _read(file: Readable) -> bytes:
@@ -157,11 +161,6 @@ class Reception:
             run.end(judge(run, error))
             raise
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anything is still received."""
-        return self._upload is not None
-
     def write(self, chunk: bytes) -> None:
         """Take what has arrived; raises UploadFailed, and from then on it is in vain."""
         if self._failure is not None:
@@ -179,6 +178,14 @@ class Reception:
             raise self._fail(_unkept(error)) from None
         self.received = self._upload.size
         self._stage.update(self.received)
+
+    def read(self, file: Readable) -> Run:
+        """Take all of a file, and finish; raises UploadFailed, also where it is shorter than `size`."""
+        while self._upload is not None and (chunk := _read(file)):
+            self.write(chunk)
+        if self._size is not None and self.received < self._size:
+            self.abort()
+        return self.finish()
 
     def finish(self) -> Run:
         """Start the function with the file, which has come whole; raises UploadFailed."""

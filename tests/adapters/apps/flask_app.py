@@ -4,8 +4,8 @@ import functools
 
 import flask
 
-from outlive.adapters.flask import Outlive, respond
-from tests.adapters.apps.work import PREFIX, begin, count_watchers
+from outlive.adapters.flask import Outlive, receive, respond
+from tests.adapters.apps.work import PREFIX, begin, count_watchers, measure
 
 app = flask.Flask(__name__)
 
@@ -22,6 +22,13 @@ Outlive(app, url_prefix=f"{PREFIX}/live", access=may)
 def work(kind: str, name: str) -> flask.Response:
     """Start work, and show it."""
     return respond(functools.partial(begin, kind, name), mark=(0.3, "*** Interval\n"))
+
+
+@app.route(f"{PREFIX}/upload/<name>", methods=["POST", "PUT"])
+def upload(name: str) -> str:
+    """Receive a file, and tell what else was in the form."""
+    receive(measure, title=name)
+    return f"received {flask.request.form.get('after')}"
 
 
 @app.get(f"{PREFIX}/watchers")

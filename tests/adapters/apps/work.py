@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import outlive
@@ -35,6 +36,11 @@ def count(name: str) -> None:
     """Print many numbers."""
     for number in range(20_000):
         print(number)
+
+
+def measure(file: outlive.ReceivedFile) -> None:
+    """Tell what was received."""
+    print(file.name, file.size, sha256(file.read()).hexdigest())
 
 
 def begin(kind: str, name: str) -> outlive.Run:
