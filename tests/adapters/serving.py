@@ -83,6 +83,8 @@ SERVERS = {
     "Django on gunicorn gthread": Server(
         f"{_GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=15
     ),
+    "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi"),
+    "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi"),
     "FastAPI on uvicorn": Server("uvicorn --port 0 tests.adapters.apps.fastapi_app:app"),
 }
 

@@ -25,6 +25,7 @@ from outlive.adapters.django import PUBLIC, respond
 from outlive.entries import RunRecord
 from outlive.errors import ConfigError
 from outlive.stores import DirectoryStore
+from tests.adapters.serving import SERVERS, Served
 from tests.adapters.test_servers import EVENTS, new_name
 from tests.helpers import eventually
 
@@ -259,21 +260,28 @@ def test_wrong_settings_are_told(project, options, message, monkeypatch):
         mount(project)
 
 
-@pytest.mark.parametrize("name", ["Django on runserver", "Django on gunicorn gthread"])
-def test_an_open_stream_holds_no_connection_to_a_database(serve, name):
+@pytest.mark.parametrize(
+    "name", ["Django on runserver", "Django on gunicorn gthread", "Django on uvicorn"]
+)
+def test_an_open_stream_holds_no_connection_to_a_database(name, tmp_path):
     """Neither that of its view, though those are to be kept, nor those of its access hook."""
-    served, work = serve(name), new_name()
-    with served.ask(f"/steps/{work}") as run, served.ask("/live/activity", **EVENTS) as activity:
-        for number in range(1, 4):
-            served.step(work, number)
-            run.until(b"line %d" % number)
-        other = new_name()
-        with served.ask(f"/count/{other}") as viewer:
-            viewer.to_end()
-        activity.until(other.encode())
-        eventually(lambda: count_databases(served) == 0)
+    served, work = Served(SERVERS[name], tmp_path), new_name()
+    try:
+        with (
+            served.ask(f"/steps/{work}") as run,
+            served.ask("/live/activity", **EVENTS) as activity,
+        ):
+            for number in range(1, 4):
+                served.step(work, number)
+                run.until(b"line %d" % number)
+            other = new_name()
+            with served.ask(f"/count/{other}") as viewer:
+                viewer.to_end()
+            activity.until(other.encode())
+            eventually(lambda: count_databases(served) == 0)
+    finally:
         served.step(work, "end")
-        run.to_end()
+        served.stop(5)
 
 
 def count_databases(served) -> int:
@@ -283,7 +291,7 @@ def count_databases(served) -> int:
         return int(viewer.to_end().split()[-1])
 
 
-@pytest.mark.parametrize("name", ["Django on runserver"])
+@pytest.mark.parametrize("name", ["Django on runserver", "Django on uvicorn"])
 def test_who_takes_gzip_gets_streams_as_they_are(serve, name):
     """Django's middleware would keep them until their end."""
     served, work = serve(name), new_name()

@@ -90,14 +90,15 @@ def _serve(request: HttpRequest, rest: str) -> HttpResponseBase:
 
 def _bind(may: May, request: HttpRequest) -> Access:
     """Make what asks `may` about a request, also of the activity, long after the view returned."""
-    home = threading.get_ident()
+    # Not by its number, which another one has once it is gone.
+    home = threading.current_thread()
 
     def decide(_: Request, action: Action, run: RunRecord | None) -> bool:
         try:
             return may(request, action, run)
         finally:
             # What it opens in another thread than the view's, nobody would close.
-            if threading.get_ident() != home:
+            if threading.current_thread() is not home:
                 _release()
 
     return decide
