@@ -78,6 +78,7 @@ SERVERS = {
         viewers=15,
         uploads=False,
     ),
+    "CherryPy on its own server": Server("tests.adapters.apps.cherrypy_app", viewers=9),
     "http.server on ThreadingHTTPServer": Server("tests.adapters.apps.http_server_app"),
     "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0", notices=None),
     "Django on gunicorn gthread": Server(

@@ -6,7 +6,8 @@ import inspect
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from .. import platforms
 from ..activities import Activity
@@ -22,6 +23,9 @@ from ..web.answers import Site
 from ..web.messages import Request, Response, Stream
 from ..web.views import Mark, answer_activity, answer_run, answer_start
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse
+
 __all__ = [
     "Environ",
     "Mark",
@@ -29,11 +33,13 @@ __all__ = [
     "Work",
     "check_access",
     "find_capacity",
+    "find_connection",
     "find_leaving",
     "make_site",
     "open_body",
     "read_environ",
     "respond",
+    "send",
 ]
 
 #: What WSGI (PEP 3333) knows of a request.
@@ -89,11 +95,26 @@ def check_access(access: Access) -> Access:
     return access
 
 
-def open_body(response: Response, environ: Environ) -> Iterable[bytes]:
+def send(
+    response: Response,
+    environ: Environ,
+    start_response: StartResponse,
+    is_ending: Callable[[], bool] = lambda: False,
+) -> Iterable[bytes]:
+    """Answer a WSGI server; `is_ending` tells what else may end a stream."""
+    status = HTTPStatus(response.status)
+    start_response(f"{status.value} {status.phrase}", list(response.headers))
+    return open_body(response, environ, is_ending)
+
+
+def open_body(
+    response: Response, environ: Environ, is_ending: Callable[[], bool] = lambda: False
+) -> Iterable[bytes]:
     """Make what a WSGI server iterates over; a stream waits in the server's thread."""
-    if isinstance(response.body, Stream):
-        return BlockingPump(*response.body, find_leaving(environ))
-    return [response.body]
+    if not isinstance(response.body, Stream):
+        return [response.body]
+    has_left = find_leaving(environ)
+    return BlockingPump(*response.body, lambda: has_left() or is_ending())
 
 
 def read_environ(environ: Environ) -> Request:
@@ -121,7 +142,7 @@ def _decode(path: str) -> str:
 
 def find_leaving(environ: Environ) -> Callable[[], bool]:
     """Find out how this server tells that a client has gone, or that it is about to end."""
-    connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    connection = find_connection(environ)
     has_left = environ.get("waitress.client_disconnected", lambda: False)
 
     def is_over() -> bool:
@@ -148,6 +169,15 @@ def _find_worker() -> Any:  # noqa: ANN401 - gunicorn's, which is not imported h
     """Find the worker of gunicorn that this process is, if it is one."""
     worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return worker if hasattr(worker, "notify") else None
+
+
+def find_connection(environ: Environ) -> Any:  # noqa: ANN401 - a socket, or a file that reads one
+    """Find the server's end of the connection, where it lets us: something with a `fileno`."""
+    for name in ("gunicorn.socket", "werkzeug.socket"):
+        if environ.get(name) is not None:
+            return environ[name]
+    # cheroot's file of a body reads that of the connection.
+    return getattr(environ.get("wsgi.input"), "rfile", None)
 
 
 def _is_stopping() -> bool:

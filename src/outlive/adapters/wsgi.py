@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from ..web.access import PUBLIC, Access
 from ..web.answers import answer
-from ..web.messages import Response
-from .base import Environ, Mark, Place, Work, make_site, open_body, read_environ
+from .base import Environ, Mark, Place, Work, make_site, read_environ, send
 from .base import respond as respond_to
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ def application(*, access: Access, store: Place = None) -> WSGIApplication:
     site = make_site(access, store)
 
     def serve(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        return _send(answer(read_environ(environ), site), environ, start_response)
+        return send(answer(read_environ(environ), site), environ, start_response)
 
     return serve
 
@@ -54,10 +52,4 @@ def respond(
         mark: In text, what breaks a silence, and after how many seconds: `(5, "*** Interval\n")`.
     """
     response = respond_to(read_environ(environ), work, store=store, mark=mark)
-    return _send(response, environ, start_response)
-
-
-def _send(response: Response, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    status = HTTPStatus(response.status)
-    start_response(f"{status.value} {status.phrase}", list(response.headers))
-    return open_body(response, environ)
+    return send(response, environ, start_response)
