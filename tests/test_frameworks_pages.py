@@ -8,7 +8,14 @@ import pytest
 from tests.documents import perform
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = {"asgi.md": 3, "cherrypy.md": 3, "flask.md": 3, "http-server.md": 3, "wsgi.md": 3}
+PAGES = {
+    "asgi.md": 3,
+    "cherrypy.md": 3,
+    "django.md": 3,
+    "flask.md": 3,
+    "http-server.md": 3,
+    "wsgi.md": 3,
+}
 
 
 def free_port() -> int:
