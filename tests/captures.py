@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from outlive.children import follow_processes
 from outlive.entries import End, Entry, Kind, State
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.runs import OwnRun, Run, create_run
 from outlive.sources.logs import capture_logs
 from outlive.sources.stdout import route_streams

@@ -10,7 +10,7 @@ from typing import Any
 
 from outlive.entries import Kind
 from outlive.formats.text import TextFormat
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.stores import DirectoryStore
 from tests.helpers import eventually
 

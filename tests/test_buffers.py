@@ -10,8 +10,9 @@ import pytest
 from outlive import buffers
 from outlive.buffers import Buffer, encode_text
 from outlive.entries import TEXT_KINDS, End, Kind, RunRecord, State
-from outlive.journals.base import Reader, Unwritten
+from outlive.journals.base import Unwritten
 from outlive.journals.memory import MemoryJournal, MemoryWriter
+from outlive.journals.readers import Reader
 from tests.helpers import eventually
 
 

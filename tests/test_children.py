@@ -16,7 +16,7 @@ import pytest
 
 from outlive.entries import Kind
 from outlive.errors import RunError
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.runs import current_run
 from outlive.sources.stages import event
 from outlive.stores import MemoryStore

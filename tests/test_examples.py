@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from outlive.entries import Kind
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.stores import DirectoryStore
 from tests.programs import SECONDS
 

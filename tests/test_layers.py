@@ -25,7 +25,8 @@ TABLE = {
     "surroundings": "stores",
     "settings": "errors stores surroundings",
     "activities": "entries stores",
-    "viewers": "errors entries formats",
+    "feeds": "entries formats journals",
+    "viewers": "errors entries formats feeds",
     "runs": "buffers errors entries journals stores platforms",
     "sources": "buffers channels errors entries runs platforms processes",
     "children": "errors entries journals runs sources stores",
@@ -33,8 +34,8 @@ TABLE = {
     "work": "buffers channels errors entries journals settings stores surroundings runs sources"
     " children supervisors",
     "__init__": "activities errors entries stores runs sources work",
-    "web": "errors entries journals stores settings formats viewers terminal",
-    "pumps": "errors entries settings stores journals formats viewers",
+    "web": "errors entries journals stores settings formats feeds viewers terminal",
+    "pumps": "errors entries settings stores journals formats feeds viewers",
     "adapters": "activities errors entries journals platforms settings stores surroundings runs"
     " sources work web pumps",
     "standalone": "errors settings stores web pumps adapters platforms",

@@ -13,8 +13,8 @@ import pytest
 from outlive import platforms, runs, settings
 from outlive.entries import End, Kind, State
 from outlive.errors import RunError, RunFinished
-from outlive.journals.base import Reader
 from outlive.journals.disk import DiskWriter
+from outlive.journals.readers import Reader
 from outlive.runs import OwnRun, Run, create_run, current_run, find_run
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from tests.helpers import eventually

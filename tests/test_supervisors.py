@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlive.entries import End, Kind, State
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.runs import create_run
 from outlive.sources.base import KERNEL_BUFFER, DescriptorSource
 from outlive.sources.command import CommandSource
@@ -351,7 +351,7 @@ def test_the_end_of_a_flood_is_not_held_back(size):
 POWERLESS = """
 import os, sys
 from outlive.entries import Kind
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.runs import create_run
 from outlive.sources.command import CommandSource
 from outlive.stores import MemoryStore

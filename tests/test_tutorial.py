@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 
 from outlive.entries import Kind
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.stores import DirectoryStore
 from tests.documents import Step, perform
 

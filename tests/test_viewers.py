@@ -5,40 +5,45 @@ import pytest
 from outlive.entries import BEGINNING, Cursor, Kind, Position
 from outlive.errors import CursorExpired, FormatError
 from outlive.formats import FORMATS
-from outlive.journals.base import Reader
 from outlive.journals.memory import MemoryJournal
+from outlive.journals.readers import Reader
 from outlive.viewers import HEARTBEAT, PARTIAL, Origin, Viewer, locate, parse_origin
 from tests.event_streams import parse_events
-from tests.formats.logs import RUN, make_journal
+from tests.formats.logs import RUN, make_journal, make_viewer, read
 
 TOKEN = str(Cursor(RUN, Position(7, 3, 2)))
 HEARTBEATS = {"text": b"", "sse": b":\n", "entries": b":\n", "ndjson": b"\n", "html": b"<!---->"}
 
 
-def make_viewer(name: str) -> Viewer:
-    """Make a viewer that begins at time 0."""
-    return Viewer(FORMATS[name](RUN), b"", 0.0)
+def begin(name: str, journal: MemoryJournal | None = None) -> Viewer:
+    """Make a viewer that begins at time 0, of a silent run or of that one."""
+    return make_viewer(journal or make_journal([], end=None), FORMATS[name](RUN))
+
+
+def tick(viewer: Viewer, now: float) -> bytes:
+    """Get what a viewer is sent though nothing is new."""
+    return b"".join(viewer.tick(now))
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_silent_stream_beats(name):
     """After a silence, and again after the next; `text` has no room for that."""
-    viewer = make_viewer(name)
-    assert viewer.tick(HEARTBEAT - 0.1) == b""
+    viewer = begin(name)
+    assert tick(viewer, HEARTBEAT - 0.1) == b""
     assert viewer.deadline() == HEARTBEAT
-    assert viewer.tick(HEARTBEAT) == HEARTBEATS[name]
+    assert tick(viewer, HEARTBEAT) == HEARTBEATS[name]
     assert viewer.deadline() == 2 * HEARTBEAT
-    assert viewer.tick(2 * HEARTBEAT - 0.1) == b""
-    assert viewer.tick(2 * HEARTBEAT) == HEARTBEATS[name]
+    assert tick(viewer, 2 * HEARTBEAT - 0.1) == b""
+    assert tick(viewer, 2 * HEARTBEAT) == HEARTBEATS[name]
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_stream_that_was_sent_something_does_not_beat(name):
     """Only silence is broken."""
     journal = make_journal([(Kind.OUT, b"line\n")], end=None)
-    viewer = make_viewer(name)
-    assert viewer.feed(Reader(journal).read(), 10.0)
-    assert viewer.tick(HEARTBEAT) == b""
+    viewer = begin(name, journal)
+    assert read(viewer, 10.0)
+    assert tick(viewer, HEARTBEAT) == b""
     assert viewer.deadline() == 10 + HEARTBEAT
 
 
@@ -60,51 +65,51 @@ def write(journal: MemoryJournal, text: bytes) -> None:
 def test_an_unfinished_line_is_sent_at_most_five_times_a_second():
     """The first glimpse at once; what comes then is due a fifth of a second later."""
     journal = make_journal([], end=None)
-    reader, viewer = Reader(journal), make_viewer("sse")
+    viewer = begin("sse", journal)
     shown = []
     for step in range(101):
         write(journal, b"\r%d%%" % step)
         now = 10 + step / 100
-        shown += parse_events(viewer.feed(reader.read(), now))
+        shown += parse_events(read(viewer, now))
         assert viewer.deadline() <= now + PARTIAL + 1e-9 or viewer.deadline() > now + 1
         if now >= viewer.deadline():
-            shown += parse_events(viewer.tick(now))
+            shown += parse_events(tick(viewer, now))
     assert [event.name for event in shown] == ["partial"] * len(shown)
     assert 5 <= len(shown) <= 6
-    viewer.tick(viewer.deadline())
+    tick(viewer, viewer.deadline())
     assert viewer.deadline() > 11 + 1, "nothing more is due"
 
 
 def test_the_last_glimpse_comes_by_itself():
     """What was held back is sent when its time has come, though nothing was written since."""
     journal = make_journal([], end=None)
-    reader, viewer = Reader(journal), make_viewer("sse")
+    viewer = begin("sse", journal)
     write(journal, b"1")
-    assert b"data: 1\n" in viewer.feed(reader.read(), 10.0)
+    assert b"data: 1\n" in read(viewer, 10.0)
     write(journal, b"2")
-    assert viewer.feed(reader.read(), 10.1) == b""
+    assert read(viewer, 10.1) == b""
     assert viewer.deadline() == pytest.approx(10 + PARTIAL)
-    assert b"data: 12\n" in viewer.tick(10 + PARTIAL)
-    assert viewer.tick(11.0) == b""
+    assert b"data: 12\n" in tick(viewer, 10 + PARTIAL)
+    assert tick(viewer, 11.0) == b""
 
 
 def test_the_opening_is_sent_with_the_first_turn():
     """A client hears at once that it is connected, whether or not there is output."""
     journal = make_journal([], end=None)
     form = FORMATS["sse"](RUN)
-    viewer = Viewer(form, form.open(journal.start(), BEGINNING, resumed=False), 0.0)
-    assert b"event: start" in viewer.feed([], 0.0)
-    assert viewer.feed([], 0.0) == b""
+    opening = form.open(journal.start(), BEGINNING, resumed=False)
+    viewer = make_viewer(journal, form, opening=opening)
+    assert b"event: start" in read(viewer, 0.0)
+    assert read(viewer, 0.0) == b""
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_viewer_is_finished_with_the_end(name):
     """Not before, and whatever came in the same turn."""
-    viewer = make_viewer(name)
-    entries = Reader(make_journal([(Kind.OUT, b"x")])).read()
-    viewer.feed(entries[:1], 0.0)
+    viewer = begin(name, make_journal([(Kind.OUT, b"x")]))
+    viewer.take(viewer.feed.read(viewer.place, size=1), 0.0)
     assert not viewer.finished
-    viewer.feed(entries[1:], 0.0)
+    viewer.take(viewer.feed.read(viewer.place, size=1), 0.0)
     assert viewer.finished
 
 

@@ -21,7 +21,8 @@ from . import platforms
 from .buffers import CURRENT_BUFFER, Buffer
 from .entries import TEXT_KINDS, End, Kind, RunRecord, State, check_facts
 from .errors import JournalError, RunError, RunFinished
-from .journals.base import PAYLOAD_LIMIT, Journal, JournalWriter, Reader
+from .journals.base import PAYLOAD_LIMIT, Journal, JournalWriter
+from .journals.readers import Reader
 from .stores import Store
 
 __all__ = ["OwnRun", "Run", "cancelled", "claim_run", "create_run", "current_run", "find_run"]

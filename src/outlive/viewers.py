@@ -1,16 +1,17 @@
 """A viewer: a cursor, a format and a policy. No socket, no clock, no thread.
 
-Whoever pumps asks `deadline` how long to sleep, gives new entries to `feed`, calls `tick` when
-the deadline has come, and sends the bytes that both return until `finished`.
+Whoever pumps reads from the viewer's feed what follows its place, gives that to `take`, and sends
+what it returns, until `finished`; where nothing follows, `deadline` tells when to look again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple, Protocol
 
-from .entries import BEGINNING, Cursor, Entry, Kind, Position, parse_time
+from .entries import BEGINNING, Cursor, Position, parse_time
 from .errors import CursorExpired, FormatError
+from .feeds import Chunk, Feed, Place, cut
 from .formats import Format
 
 __all__ = ["Origin", "Viewer", "locate", "parse_origin"]
@@ -81,51 +82,72 @@ def locate(origin: Origin, journal: Locator) -> Position:
 class Viewer:
     """Decides what one viewer is sent, and when. Times are seconds of any steady clock."""
 
-    #: To be called once nothing is sent any more, by whoever pumps; any number of times.
-    leave: Callable[[], None] = staticmethod(lambda: None)
+    __slots__ = (
+        "_beat_at", "_may_have_partial", "_opening", "_partial_at", "_silence",
+        "feed", "finished", "leave", "place",
+    )  # fmt: skip
 
-    def __init__(self, form: Format, opening: bytes, now: float) -> None:
-        self.format = form
+    def __init__(self, feed: Feed, place: Place, opening: bytes, now: float) -> None:
+        self.feed = feed
+        self.place = place
+        #: To be called once nothing is sent any more, by whoever pumps; any number of times.
+        self.leave: Callable[[], None] = _do_nothing
         self.finished = False
         self._opening = opening
-        self._silence = HEARTBEAT if form.silence is None else form.silence
+        silence = feed.format.silence
+        self._silence = HEARTBEAT if silence is None else silence
         self._beat_at = now + self._silence
         self._partial_at = now
         self._may_have_partial = False
 
-    def feed(self, entries: list[Entry], now: float) -> bytes:
-        """Write what these entries bring; `finished` once the `end` was among them."""
-        parts = [self._opening]
-        self._opening = b""
-        for entry in entries:
-            parts.append(self.format.encode(entry))
-            self.finished = entry.kind is Kind.END
-        self._may_have_partial = bool(entries) or self._may_have_partial
-        parts.append(self._partial(now))
-        return self._sent(b"".join(parts), now)
+    @property
+    def format(self) -> Format:
+        """What it is sent; shared with others who are sent the same."""
+        return self.feed.format
 
-    def tick(self, now: float) -> bytes:
-        """Write what is due by now although nothing new was appended."""
+    def take(self, chunk: Chunk, now: float) -> tuple[bytes, ...]:
+        """Move on over a chunk, and get what is to be sent; `finished` behind the `end`."""
+        self.place, self.finished = chunk.place, chunk.is_last
+        opening, self._opening = self._opening, b""
+        self._may_have_partial = chunk.has_entries or self._may_have_partial
+        parts, partial = chunk.parts, self._partial(now)
+        if opening or partial:
+            # Not joined: others are sent the same bytes.
+            parts = *cut(opening), *parts, *cut(partial)
+        return self._sent(parts, now) or self.tick(now)
+
+    def tick(self, now: float) -> tuple[bytes, ...]:
+        """Get what is due by now although nothing new was appended."""
         data = self._partial(now)
         if not data and now >= self._beat_at:
-            data = self.format.beat()
+            data, state = self.feed.beat(self.place.state)
+            self._change(state)
             self._beat_at = now + self._silence
-        return self._sent(data, now)
+        return self._sent(cut(data), now)
 
     def deadline(self) -> float:
-        """Tell when to call `tick`, unless there are entries to feed before."""
+        """Tell when something is due, unless there is a chunk to take before."""
         return min(self._partial_at, self._beat_at) if self._may_have_partial else self._beat_at
 
     def _partial(self, now: float) -> bytes:
         if not self._may_have_partial or now < self._partial_at:
             return b""
         self._may_have_partial = False
-        data = self.format.partial()
+        data, state = self.feed.partial(self.place.state)
+        self._change(state)
         if data:
             self._partial_at = now + PARTIAL
         return data
 
-    def _sent(self, data: bytes, now: float) -> bytes:
-        if data:
+    def _change(self, state: Hashable) -> None:
+        if state is not self.place.state:
+            self.place = self.place._replace(state=state)
+
+    def _sent(self, parts: tuple[bytes, ...], now: float) -> tuple[bytes, ...]:
+        if parts:
             self._beat_at = now + self._silence
-        return data
+        return parts
+
+
+def _do_nothing() -> None:
+    pass

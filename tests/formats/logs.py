@@ -16,8 +16,9 @@ from outlive.entries import (
     RunRecord,
     State,
 )
+from outlive.feeds import find_feed
 from outlive.formats import Format
-from outlive.journals.base import READ_SIZE, Reader
+from outlive.journals.base import READ_SIZE, Journal
 from outlive.journals.memory import MemoryJournal, MemoryWriter
 from outlive.viewers import PARTIAL, Viewer
 
@@ -107,6 +108,19 @@ def lines_of(text: bytes) -> list[str]:
     return [line.rstrip(b"\r").replace(b"\r", b"\n").decode(errors="replace") for line in lines]
 
 
+def make_viewer(
+    journal: Journal, form: Format, position: Position = BEGINNING, opening: bytes = b""
+) -> Viewer:
+    """Make a viewer that begins at time 0, and shares with those who are sent the same."""
+    feed = find_feed(journal, form)
+    return Viewer(feed, feed.begin(position), opening, 0.0)
+
+
+def read(viewer: Viewer, now: float) -> bytes:
+    """Get what a viewer is sent when it looks."""
+    return b"".join(viewer.take(viewer.feed.read(viewer.place), now))
+
+
 def stream(form: Format, journal: MemoryJournal, cursor: str = "", size: int = READ_SIZE) -> bytes:
     """Give everything that a viewer of an ended run gets, reading `size` bytes at a time.
 
@@ -114,11 +128,11 @@ def stream(form: Format, journal: MemoryJournal, cursor: str = "", size: int = R
     """
     position: Position = Cursor.parse(cursor).position if cursor else BEGINNING
     opening = form.open(journal.start(), position, resumed=bool(cursor))
-    reader = Reader(journal, position)
-    viewer = Viewer(form, opening, 0.0)
-    parts, now = [], 0.0
-    while entries := reader.read(size):
-        parts.append(viewer.feed(entries, now))
+    viewer = make_viewer(journal, form, position, opening)
+    parts: list[bytes] = []
+    now = 0.0
+    while (chunk := viewer.feed.read(viewer.place, size=size)).has_entries:
+        parts.append(b"".join(viewer.take(chunk, now)))
         now += PARTIAL
     assert viewer.finished == bool(parts), "only behind the end is there nothing to read"
     return b"".join(parts)

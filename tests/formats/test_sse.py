@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from outlive.entries import BEGINNING, End, Gap, Kind, State
 from outlive.formats import FORMATS, sse
-from outlive.journals.base import Reader
 from outlive.journals.memory import MemoryJournal
+from outlive.journals.readers import Reader
 from tests.event_streams import Event, parse_events
 from tests.formats.logs import RUN, hostile_bytes, lines_of, log_payload, make_journal, stream
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from outlive.entries import BEGINNING, TEXT_KINDS, Entry, Gap, Kind, Position
-from outlive.journals.base import Journal, JournalWriter, Reader, Unwritten
+from outlive.journals.base import Journal, JournalWriter, Unwritten
+from outlive.journals.readers import Reader
 
 LOG_HEAD = b'{"level": "INFO", "logger": "a"}\n'
 OTHERS = (Kind.STAGE, Kind.EVENT)

@@ -16,9 +16,9 @@ from typing import IO, Any
 
 from outlive.entries import End, Kind, State
 from outlive.errors import JournalUnavailable
-from outlive.journals.base import Reader
 from outlive.journals.disk import DiskJournal, DiskWriter, writing
 from outlive.journals.disk.writing import lock_folder
+from outlive.journals.readers import Reader
 from tests.journals.conftest import make_record
 from tests.journals.model import text_in
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from outlive.entries import BEGINNING, TEXT_KINDS, Cursor, End, Kind, Position, State
 from outlive.errors import CursorExpired, RunFinished
-from outlive.journals.base import ENTRY_SIZE, JournalWriter, Reader
+from outlive.journals.base import ENTRY_SIZE, JournalWriter
+from outlive.journals.readers import Reader
 from tests.helpers import eventually
 from tests.journals.model import (
     LOG_HEAD,

@@ -15,9 +15,9 @@ import pytest
 from outlive import platforms
 from outlive.entries import End, Gap, Kind, State
 from outlive.errors import JournalUnavailable, RunFinished
-from outlive.journals.base import Reader
 from outlive.journals.disk import DiskJournal
 from outlive.journals.disk.writing import LOCK, lock_folder
+from outlive.journals.readers import Reader
 from tests.helpers import eventually
 from tests.journals.conftest import make_record
 from tests.journals.model import Lines, count_calls, open_descriptors, read_all, text_in

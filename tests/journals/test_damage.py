@@ -9,9 +9,9 @@ import pytest
 
 from outlive.entries import TEXT_KINDS, End, Kind, Position, RunRecord, State
 from outlive.errors import JournalUnavailable
-from outlive.journals.base import Reader
 from outlive.journals.disk import DiskJournal, DiskWriter, writing
 from outlive.journals.disk.segments import HEADER_SIZE, MAGIC
+from outlive.journals.readers import Reader
 from tests.journals.model import LOG_HEAD, Lines, check_against, read_all, text_in
 
 DONE = End(State.SUCCEEDED, exit_code=0)

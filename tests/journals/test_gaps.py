@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outlive.entries import BEGINNING, TEXT_KINDS, End, Gap, Kind, Position, State
-from outlive.journals.base import Journal, Reader
+from outlive.journals.base import Journal
 from outlive.journals.disk import DiskJournal, writing
 from outlive.journals.memory import ENTRY_COST, MemoryJournal, MemoryWriter
+from outlive.journals.readers import Reader
 from tests.journals.conftest import make_record
 from tests.journals.model import (
     Lines,

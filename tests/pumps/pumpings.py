@@ -8,8 +8,9 @@ from contextlib import aclosing
 from time import monotonic
 
 from outlive.entries import BEGINNING, End, Kind, State
+from outlive.feeds import find_feed
 from outlive.formats import FORMATS
-from outlive.journals.base import Journal, Reader
+from outlive.journals.base import Journal
 from outlive.journals.memory import MemoryJournal
 from outlive.pumps.awaiting import pump
 from outlive.pumps.blocking import BlockingPump
@@ -25,18 +26,18 @@ def add(journal: MemoryJournal, text: bytes, kind: Kind = Kind.OUT) -> None:
     journal.notify()
 
 
-def make_viewer(form: str) -> Viewer:
-    """Make a viewer that begins here and now."""
-    return Viewer(FORMATS[form](RUN), b"", monotonic())
+def make_viewer(journal: Journal, form: str = "text") -> Viewer:
+    """Make a viewer that begins now, at the beginning."""
+    feed = find_feed(journal, FORMATS[form](RUN))
+    return Viewer(feed, feed.begin(BEGINNING), b"", monotonic())
 
 
 class Pumping(ABC):
     """A pump that moves a journal, from its beginning, to who takes it."""
 
     def __init__(self, journal: Journal, take: Callable[[bytes], None], form: str = "text") -> None:
-        self._journal = journal
         self._take = take
-        self._viewer = make_viewer(form)
+        self._viewer = make_viewer(journal, form)
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -66,7 +67,7 @@ class Awaiting(Pumping):
         await asyncio.wait({self._task})
 
     async def _move(self) -> None:
-        async with aclosing(pump(self._viewer, Reader(self._journal, BEGINNING))) as chunks:
+        async with aclosing(pump(self._viewer)) as chunks:
             async for data in chunks:
                 self._take(bytes(data))
 
@@ -78,7 +79,7 @@ class Blocking(Pumping):
     """The iterator of WSGI."""
 
     def _work(self) -> None:
-        self._pump = BlockingPump(self._viewer, Reader(self._journal, BEGINNING))
+        self._pump = BlockingPump(self._viewer)
         try:
             for data in self._pump:
                 self._take(data)

@@ -10,10 +10,11 @@ from itertools import groupby, pairwise
 import pytest
 import uvicorn
 
-from outlive.entries import BEGINNING, Kind
-from outlive.journals.base import Reader, Scan
+from outlive.entries import Kind
+from outlive.feeds import SEND_SIZE
+from outlive.journals.base import Scan
 from outlive.journals.memory import MemoryJournal
-from outlive.pumps import awaiting, base
+from outlive.pumps import awaiting
 from outlive.viewers import Viewer
 from tests.formats.logs import make_journal
 from tests.pumps.pumpings import add, make_viewer
@@ -27,7 +28,7 @@ def pumping(
     """Start to pump a journal from its beginning."""
 
     async def move() -> None:
-        chunks = awaiting.pump(viewer or make_viewer("text"), Reader(journal, BEGINNING))
+        chunks = awaiting.pump(viewer or make_viewer(journal))
         async with aclosing(chunks):
             async for data in chunks:
                 await send(data)
@@ -56,7 +57,7 @@ def test_a_client_that_takes_nothing_holds_its_own_pump_alone():
         stalled.cancel()
 
     asyncio.run(main())
-    assert sizes == [base.SEND_SIZE]
+    assert sizes == [SEND_SIZE]
 
 
 @pytest.mark.parametrize(("size", "count"), [(100_000, 50), (10, 20_000)])
@@ -90,8 +91,8 @@ def test_a_long_replay_leaves_others_their_turn(size, count):
 def test_turns_that_take_long_are_taken_in_a_thread(asks, limit, places, monkeypatch):
     """From a slow one on until all is read; or all, where they ask an application."""
     journal = make_journal([(Kind.OUT, b"x" * 200_000)] * 4, end=None)
-    scan, sleep = journal.scan, awaiting._sleep
-    viewer = make_viewer("text")
+    scan, sleep = journal.scan, awaiting._Sleeper.sleep
+    viewer = make_viewer(journal)
     viewer.format.asks = asks
     found: list[str] = []
 
@@ -100,9 +101,9 @@ def test_turns_that_take_long_are_taken_in_a_thread(asks, limit, places, monkeyp
         found.append("loop" if is_main else "thread")
         return scan(offset, size)
 
-    async def rest(wake: asyncio.Event, seconds: float) -> None:
+    async def rest(sleeper: awaiting._Sleeper, seconds: float) -> None:
         found.append("sleep")
-        await sleep(wake, seconds)
+        await sleep(sleeper, seconds)
 
     async def main() -> None:
         async def send(data: bytes) -> None:
@@ -120,7 +121,7 @@ def test_turns_that_take_long_are_taken_in_a_thread(asks, limit, places, monkeyp
         await asyncio.wait({task})
 
     monkeypatch.setattr(journal, "scan", look)
-    monkeypatch.setattr(awaiting, "_sleep", rest)
+    monkeypatch.setattr(awaiting._Sleeper, "sleep", rest)
     monkeypatch.setattr(awaiting, "SLOW_SECONDS", limit)
     asyncio.run(main())
     groups = [place for place, _ in groupby(found)]
@@ -161,7 +162,7 @@ def test_a_pump_ends_with_its_server(server, form, is_cut):
     journal = make_journal([(Kind.OUT, b"x\n")], end=None)
 
     async def main() -> None:
-        chunks = awaiting.pump(make_viewer(form), Reader(journal, BEGINNING))
+        chunks = awaiting.pump(make_viewer(journal, form))
         assert b"x" in await anext(chunks)
         asyncio.get_running_loop().call_later(0.05, server.handle_exit, signal.SIGTERM, None)
         async with asyncio.timeout(30):
@@ -180,8 +181,8 @@ def test_a_journal_may_outlive_the_loop_of_its_viewers():
         async def send(data: bytes) -> None:
             pass
 
-        ring = awaiting._bell(asyncio.Event())
-        journal.watch(ring)
+        bell = awaiting._Bell(journal)
+        bell.enter()
         return pumping(journal, send)
 
     asyncio.run(main())

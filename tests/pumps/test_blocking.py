@@ -5,8 +5,7 @@ import threading
 
 import pytest
 
-from outlive.entries import BEGINNING, Kind
-from outlive.journals.base import Reader
+from outlive.entries import Kind
 from outlive.journals.memory import MemoryJournal
 from outlive.pumps.blocking import BlockingPump
 from tests.formats.logs import make_journal
@@ -15,7 +14,7 @@ from tests.pumps.pumpings import add, make_viewer
 
 def make_pump(journal: MemoryJournal, **more) -> BlockingPump:
     """Make a pump of a journal, from its beginning."""
-    return BlockingPump(make_viewer("text"), Reader(journal, BEGINNING), **more)
+    return BlockingPump(make_viewer(journal), **more)
 
 
 def test_a_pump_that_nobody_asks_watches_nothing():

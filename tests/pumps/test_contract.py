@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from outlive.entries import End, Kind, State
+from outlive.feeds import SEND_SIZE
 from outlive.journals.base import Scan
 from outlive.pumps import base
 from tests.formats.logs import make_journal
@@ -120,11 +121,11 @@ def test_a_silent_writer_is_looked_after(start, monkeypatch):
     assert len(looks) == 2
 
 
-@pytest.mark.parametrize("size", [0, 1, base.SEND_SIZE, base.SEND_SIZE + 1, 1_000_000])
+@pytest.mark.parametrize("size", [0, 1, SEND_SIZE, SEND_SIZE + 1, 1_000_000])
 def test_what_is_sent_at_once_is_bounded(start, size):
     """So that the progress of a slow client can be seen."""
     journal = make_journal([(Kind.OUT, b"x" * size)] if size else [])
     sizes: list[int] = []
     start(journal, lambda data: sizes.append(len(data))).join()
     assert sum(sizes) == size
-    assert all(0 < part <= base.SEND_SIZE for part in sizes)
+    assert all(0 < part <= SEND_SIZE for part in sizes)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import outlive as library
 from outlive.entries import Kind
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.sources.progress import PAUSE_SECONDS, ROW_SIZE, STAGES, ProgressFinder
 from outlive.stores import DirectoryStore
 from tests.captures import entries_of

@@ -15,7 +15,7 @@ import pytest
 import outlive
 from outlive.entries import Kind
 from outlive.errors import RunError
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.runs import Run
 from outlive.sources import stages
 from outlive.stores import DirectoryStore, MemoryStore, Store

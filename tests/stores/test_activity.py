@@ -13,9 +13,10 @@ import pytest
 from outlive import platforms
 from outlive.entries import Entry, Gap, Kind
 from outlive.errors import JournalError
-from outlive.journals.base import Reader, Tail
+from outlive.journals.base import Tail
 from outlive.journals.disk import DiskWriter, SharedJournal, reading, sharing
 from outlive.journals.disk.segments import Segment, list_segments
+from outlive.journals.readers import Reader
 from outlive.stores import DirectoryStore, MemoryStore, Store, announcing
 from tests.helpers import eventually
 from tests.stores.runs import DONE, finish, record

@@ -11,8 +11,9 @@ import pytest
 
 from outlive.entries import Entry, Gap, Kind
 from outlive.errors import RunNotFound
-from outlive.journals.base import Journal, JournalWriter, Reader
+from outlive.journals.base import Journal, JournalWriter
 from outlive.journals.disk import writing
+from outlive.journals.readers import Reader
 from outlive.stores import Bounds, DirectoryStore, MemoryStore, Pruned, Store, open_store
 from outlive.stores.records import Row
 from tests.stores.runs import DONE, finish, record

@@ -61,8 +61,8 @@ def body_of(response: Response) -> bytes:
     """Get a body; of a stream, what is there without waiting."""
     if isinstance(response.body, bytes):
         return response.body
-    stream: Stream = response.body
-    return stream.viewer.feed(stream.reader.read(), 0.0)
+    (viewer,) = response.body
+    return b"".join(viewer.take(viewer.feed.read(viewer.place), 0.0))
 
 
 def shape_of(response: Response) -> str:

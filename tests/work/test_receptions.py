@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import outlive
 from outlive.entries import Kind, State
 from outlive.errors import ConfigError, UploadFailed
-from outlive.journals.base import Reader
+from outlive.journals.readers import Reader
 from outlive.runs import Run
 from outlive.sources.uploads import ReceivedFile, clean_name
 from outlive.stores import DirectoryStore, MemoryStore, Store

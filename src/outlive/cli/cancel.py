@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..entries import Kind
-from ..journals.base import Reader
+from ..journals.readers import Reader
 from ..runs import Run
 from ..supervisors import REPORTER
 from .arguments import add_run_name, add_store, find_run, render_end

@@ -10,7 +10,7 @@ from base64 import b64decode
 from ..entries import BEGINNING, End, Gap, Kind, State
 from ..formats.base import render_gap
 from ..formats.text import TextFormat
-from ..journals.base import Reader
+from ..journals.readers import Reader
 from .arguments import add_store, exit_code, find_run
 from .remotes import RemoteRun, is_url
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import Any, ClassVar
 
 from ..entries import TEXT_KINDS, Cursor, Entry, Gap, Kind, Position, RunRecord, render_time
@@ -27,8 +28,16 @@ class Format(ABC):
     #: Whether to write an entry is to ask an application, which may take its time.
     asks: bool = False
 
+    #: All that decides what the next entry becomes: given back to a format that is alike, it goes on.
+    state: Any = None
+
     def __init__(self, run: str) -> None:
         self.run = run
+
+    @property
+    def likeness(self) -> Hashable:
+        """What is equal for formats that write the same of the same; by itself, one is like no other."""
+        return self
 
     def open(self, start: Entry, position: Position, *, resumed: bool) -> bytes:  # noqa: ARG002
         """Begin a stream at `position`; `resumed` tells that the client has seen what is before."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from ..entries import Entry, Kind, Position
 from .base import Format, describe_start, encode_entry, encode_json
 
@@ -15,6 +17,10 @@ class EntriesFormat(Format):
     # A comment without the blank line behind it: with one, some clients see an empty event.
     heartbeat = b":\n"
     reconnects = True
+
+    @property
+    def likeness(self) -> Hashable:
+        return type(self)
 
     def open(self, start: Entry, position: Position, *, resumed: bool) -> bytes:
         if resumed:

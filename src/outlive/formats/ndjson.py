@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from ..entries import Entry, Position
 from .base import Format, describe_start, encode_entry, encode_json
 
@@ -13,6 +15,10 @@ class NdjsonFormat(Format):
 
     media_type = "application/x-ndjson"
     heartbeat = b"\n"
+
+    @property
+    def likeness(self) -> Hashable:
+        return type(self)
 
     def open(self, start: Entry, position: Position, *, resumed: bool) -> bytes:
         if resumed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from itertools import accumulate, chain
 
 from ..entries import TEXT_KINDS, Entry, Gap, Kind, Position, incomplete_suffix
@@ -26,21 +27,41 @@ class SseFormat(Format):
 
     def __init__(self, run: str) -> None:
         super().__init__(run)
-        self._pieces: list[bytes] = []
+        # In pieces, or a line of 1 GB in small entries would be copied again at each of them.
+        self._pieces: tuple[bytes, ...] = ()
         self._pending_size = 0
         self._pending_is_new = False
 
     @property
+    def likeness(self) -> Hashable:
+        return type(self)
+
+    @property
+    def state(self) -> Hashable:
+        return self._pieces, self._pending_size, self._pending_is_new
+
+    @state.setter
+    def state(self, state: tuple[tuple[bytes, ...], int, bool]) -> None:
+        self._pieces, self._pending_size, self._pending_is_new = state
+
+    @property
     def _pending(self) -> bytes:
         """The unfinished line."""
-        # In pieces, or a line of 1 GB in small entries would be copied again at each of them.
-        self._pieces = [b"".join(self._pieces)]
-        return self._pieces[0]
+        return b"".join(self._pieces)
 
     @_pending.setter
     def _pending(self, text: bytes) -> None:
-        self._pieces = [text]
+        self._pieces = (text,) if text else ()
         self._pending_size = len(text)
+
+    def _keep(self, text: bytes) -> None:
+        """Add to the unfinished line; no byte is copied more than some twenty times."""
+        self._pending_size += len(text)
+        self._pending_is_new = True
+        pieces = [*self._pieces]
+        while pieces and len(pieces[-1]) <= len(text):
+            text = pieces.pop() + text
+        self._pieces = (*pieces, text)
 
     def open(self, start: Entry, position: Position, *, resumed: bool) -> bytes:  # noqa: ARG002
         cursor = self.cursor(position)
@@ -76,9 +97,7 @@ class SseFormat(Format):
     def _encode_text(self, entry: Entry) -> bytes:
         text = entry.text
         if b"\n" not in text and self._pending_size + len(text) <= LINE_LIMIT:
-            self._pieces.append(text)
-            self._pending_size += len(text)
-            self._pending_is_new = True
+            self._keep(text)
             return b""
         before = self._pending
         text = before + text

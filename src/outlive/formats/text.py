@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from ..entries import TEXT_KINDS, Entry, Gap, Kind
 from ..errors import FormatError
 from .base import Format, render_gap
@@ -27,6 +29,18 @@ class TextFormat(Format):
             if not seconds > 0:
                 raise FormatError(f"a mark for silence needs more than 0 seconds, not {seconds}")
             self.silence, self.heartbeat = seconds, text.encode()
+
+    @property
+    def likeness(self) -> Hashable:
+        return type(self), self.silence, self.heartbeat
+
+    @property
+    def state(self) -> Hashable:
+        return self._open
+
+    @state.setter
+    def state(self, state: bool) -> None:
+        self._open = state
 
     def beat(self) -> bytes:
         return b"" if self._open else self.heartbeat

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..entries import BEGINNING, TEXT_KINDS, End, Entry, Gap, Kind, Position
+from ..entries import BEGINNING, TEXT_KINDS, End, Entry, Kind, Position
 from ..errors import JournalError
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "READ_SIZE",
     "Journal",
     "JournalWriter",
-    "Reader",
     "Scan",
     "Tail",
     "Unwritten",
@@ -81,6 +80,13 @@ class Scan(NamedTuple):
     offset: int
     broken: str = ""
 
+    def before(self, stop: int) -> Scan:
+        """Leave out what is at or behind an offset, if anything is before it."""
+        if not self.entries or self.entries[-1].offset < stop:
+            return self
+        kept = [entry for entry in self.entries if entry.offset < stop]
+        return Scan(kept, stop, self.broken) if kept else self
+
 
 class Journal(ABC):
     """The log of one run, read by any number of readers."""
@@ -92,6 +98,8 @@ class Journal(ABC):
         self.run = run
         self._watchers: set[Callable[[], None]] = set()
         self._watchers_lock = threading.Lock()
+        #: Another object after each news; what was found before it may be found no more.
+        self.moved = object()
 
     @abstractmethod
     def scan(self, offset: int, size: int) -> Scan:
@@ -167,6 +175,8 @@ class Journal(ABC):
 
     def notify(self) -> None:
         """Wake everybody who watches."""
+        # Before they look; not counted: of two threads that count at once, one could take back.
+        self.moved = object()
         if self._watchers:
             # A snapshot taken without the lock could change under the iteration.
             with self._watchers_lock:
@@ -270,125 +280,6 @@ class JournalWriter(ABC):
     @abstractmethod
     def close(self, end: End) -> None:
         """Append the `end` and let go of the journal."""
-
-
-class Reader:
-    """A cursor in a journal: gives out each entry once, in order, and a gap where some miss.
-
-    `position` is the place behind what was given out; `ended` tells that nothing will follow.
-    """
-
-    def __init__(self, journal: Journal, position: Position = BEGINNING) -> None:
-        self.journal = journal
-        self.position = position
-        self.ended = False
-        self._offset = position.offset
-        self._broken = ""
-        # Bytes of a line without beginning that were left out and not yet told of.
-        self._skipped = 0
-        # From anywhere but the beginning, only the line number is known for sure.
-        self._origin = Tail() if position == BEGINNING else None
-        self._last: Entry | None = None
-
-    def read(self, size: int = READ_SIZE) -> list[Entry]:
-        """Get the next entries, about `size` bytes of them; none where there is nothing new."""
-        found: list[Entry] = []
-        while not found and not self.ended:
-            scan = self.journal.scan(self._offset, size)
-            self._broken = self._broken or scan.broken
-            self._offset = scan.offset
-            for entry in scan.entries:
-                if self._follows(entry):
-                    self.position, self._last = entry.after, entry
-                    found.append(entry)
-                else:
-                    self._admit(entry, found)
-            if not scan.entries:
-                break
-        return found
-
-    def _follows(self, entry: Entry) -> bool:
-        """Tell whether this is text right behind what was given out last: nearly all is."""
-        last = self._last
-        return (
-            last is not None
-            and entry.sequence == last.sequence + 1
-            and entry.text_before == last.text_before + last.text_size
-            and entry.line == self.position.line
-            and entry.kind in TEXT_KINDS
-            and entry.text_size > 0
-            and not self._skipped
-            and not self._broken
-        )
-
-    def _admit(self, entry: Entry, found: list[Entry]) -> None:
-        """Give out an entry, and before it what is missing.
-
-        A line whose beginning is missing is missing as a whole, and counted as soon as that is
-        known: its rest would look like a line that nobody wrote.
-        """
-        gap = self._missing_before(entry)
-        after = entry.after
-        if self.position.offset == entry.offset and self.position.byte and _has_text(entry):
-            entry = entry.from_byte(min(self.position.byte, entry.text_size))
-        cut = entry.line < self.position.line or bool(gap and gap.cuts_line and entry.opens)
-        if cut and _has_text(entry):
-            size = entry.text.find(b"\n") + 1 or entry.text_size
-            self._skipped += size
-            entry = entry.from_byte(size)
-        told = entry.line + (cut and entry.opens)
-        given = entry.text_size > 0 or entry.kind not in TEXT_KINDS
-        if gap or (self._skipped and (given or not entry.opens)):
-            found.append(self._tell(gap or Gap(0, 0, 0, "its line is cut"), entry, told))
-        self.position = Position(after.offset, 0, max(after.line, told))
-        if entry.kind is Kind.GAP:
-            entry = self._with_cut_line(entry, told)
-        self.ended = entry.kind is Kind.END
-        if given:
-            found.append(entry if self.position == after else entry._replace(after=self.position))
-
-    def _missing_before(self, entry: Entry) -> Gap | None:
-        reason, self._broken = self._broken, ""
-        tail = self._origin if self._last is None else Tail().move(self._last)
-        self._last = entry
-        if tail is None:
-            return Gap(None, None, 0, reason) if reason else None
-        if (tail.sequence, tail.text) == (entry.sequence, entry.text_before):
-            return None
-        missing = entry.sequence - tail.sequence, entry.text_before - tail.text
-        return Gap(*missing, 0, reason or "damaged")
-
-    def _tell(self, gap: Gap, following: Entry, told: int) -> Entry:
-        """Make the entry that tells of a gap: all lines before line `told` are dealt with."""
-        line = self.position.line
-        size = None if gap.bytes is None else gap.bytes + self._skipped
-        gap = gap._replace(bytes=size, lines=max(0, told - line))
-        self._skipped = 0
-        return following._replace(
-            kind=Kind.GAP,
-            payload=gap.encode(),
-            line=line,
-            text_before=following.text_before - (size or 0),
-            newlines=gap.lines or 0,
-            text_size=size or 0,
-            after=Position(following.offset, following.skip, told),
-            skip=0,
-        )
-
-    def _with_cut_line(self, entry: Entry, told: int) -> Entry:
-        """Count the line that a stored gap leaves without beginning among its lines."""
-        gap = Gap.of(entry)
-        if gap.lines is None:
-            return entry
-        cut = entry.text_size > 0 and entry.leaves_open
-        line = max(entry.after.line + cut, told)
-        self.position = self.position._replace(line=line)
-        payload = gap._replace(lines=line - told).encode()
-        return entry._replace(payload=payload, line=told, newlines=line - told)
-
-
-def _has_text(entry: Entry) -> bool:
-    return entry.kind in TEXT_KINDS and entry.text_size > 0
 
 
 def split_text(kind: Kind, payload: bytes) -> Iterator[bytes]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 from collections.abc import Callable, Iterator
 
-from ..journals.base import Reader
+from ..journals.base import Journal
 from ..viewers import Viewer
-from .base import report, turns
+from . import base
+from .base import report, settle, turns
 
 __all__ = ["BlockingPump"]
 
@@ -20,13 +22,12 @@ class BlockingPump:
     the other end has lost: they close it without the end of a complete response, and say nothing.
     """
 
-    def __init__(
-        self, viewer: Viewer, reader: Reader, is_over: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, viewer: Viewer, is_over: Callable[[], bool] = lambda: False) -> None:
         self._news = threading.Event()
-        self._turns = turns(viewer, reader, self._news)
         self._viewer = viewer
-        self._journal = reader.journal
+        self._feed = viewer.feed
+        self._journal = viewer.feed.journal
+        self._turns = turns(viewer, _make_look(self._news, self._journal))
         self._is_over = is_over
         self._closed = False
         self._stop: Callable[[], None] | None = None
@@ -37,7 +38,7 @@ class BlockingPump:
     def __next__(self) -> bytes:
         if self._stop is None:
             # Not before: a server that asks for nothing may forget to close this.
-            self._stop = self._journal.watch(self._news.set)
+            self._stop = self._begin()
         found = None
         try:
             found = self._take()
@@ -52,13 +53,22 @@ class BlockingPump:
             raise StopIteration
         return found
 
+    def _begin(self) -> Callable[[], None]:
+        """Watch the journal; returns how to stop, which may be called again."""
+        stack = contextlib.ExitStack()
+        stack.callback(self._journal.watch(self._news.set))
+        self._feed.enter()
+        stack.callback(self._feed.leave)
+        return stack.close
+
     def _take(self) -> bytes | None:
         """Wait for bytes; there are none at the end, and None is for who does not take them."""
         for step in self._turns:
             if self._closed or self._is_over():
                 return None
             if isinstance(step, float):
-                self._news.wait(step)
+                if not self._news.wait(min(step, base.SETTLE_SECONDS)):
+                    settle(self._journal)
             elif step:
                 return step
         return b""
@@ -73,3 +83,12 @@ class BlockingPump:
         if self._stop is not None:
             self._stop()
         self._viewer.leave()
+
+
+def _make_look(news: threading.Event, journal: Journal) -> Callable[[], object]:
+    # A method would refer to the pump from within it: who is dropped must go at once.
+    def look() -> object:
+        news.clear()
+        return journal.moved
+
+    return look

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from ..entries import End, Entry, Gap, Kind, Position, RunRecord, State
@@ -30,12 +30,18 @@ class ActivityFormat(Format):
     """Writes those entries of the activity whose run `shows` lets through."""
 
     ends = False
+    state: Any = None
 
     def __init__(self, run: str, shows: Shows) -> None:
         super().__init__(run)
         self._shows = shows
         #: Behind what was hidden since something was sent; a reconnect need not read it again.
         self._hidden: Position | None = None
+
+    @property
+    def likeness(self) -> Hashable:
+        # What is shown is decided for each request.
+        return self
 
     def encode(self, entry: Entry) -> bytes:
         if entry.kind is not Kind.GAP and not self._shows(record_of(entry)):

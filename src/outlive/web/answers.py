@@ -23,10 +23,11 @@ from ..errors import (
     TooManyViewers,
     Unauthorized,
 )
+from ..feeds import find_feed
 from ..formats import FORMATS, Format
 from ..formats.html import HtmlFormat, render_list
 from ..formats.text import TextFormat
-from ..journals.base import Journal, Reader
+from ..journals.base import Journal
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
 from .access import PUBLIC, Access, Action, Guard, check_proof
@@ -287,11 +288,12 @@ def open_stream(
     headers = stream_headers(form)
     if form.media_type.startswith(_HTML):
         headers = (*headers, ("Content-Security-Policy", _STILL_POLICY))
-    stream = Stream(Viewer(form, opening, monotonic()), Reader(journal, position))
+    feed = find_feed(journal, form)
+    viewer = Viewer(feed, feed.begin(position), opening, monotonic())
     seat = seat or Seat()
     seat.take(request.capacity)
-    stream.viewer.leave = seat.leave
-    return Response(status=200, headers=headers, body=stream)
+    viewer.leave = seat.leave
+    return Response(status=200, headers=headers, body=Stream(viewer))
 
 
 def stream_headers(form: Format) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from ..journals.base import Reader
 from ..viewers import Viewer
 
 __all__ = ["Request", "Response", "Stream"]
@@ -52,10 +51,9 @@ class Request:
 
 
 class Stream(NamedTuple):
-    """A body that is pumped: what the viewer makes of what the reader reads."""
+    """A body that is pumped: what a viewer is sent."""
 
     viewer: Viewer
-    reader: Reader
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import outlive
-from outlive import settings, viewers
+from outlive import feeds, settings, viewers
 from tests.helpers import eventually
 
 # A client that went is found out by writing to it, where the server does not tell.
@@ -52,7 +52,8 @@ def begin(kind: str, name: str) -> outlive.Run:
 def count_watchers() -> str:
     """Count the streams that this process pumps."""
     journals = list(settings.application_store(None)._journals.values())
-    return str(sum(len(journal._watchers) for journal in journals))
+    found = [feed for journal in journals for feed in feeds._feeds.get(journal, {}).values()]
+    return str(sum(feed._viewers for feed in found))
 
 
 def may(request, action, run) -> bool:
