@@ -15,7 +15,16 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # Folders of tools, nothing of which is kept.
-PASSING = {".git", ".venv", ".hypothesis", "__pycache__", "build", "dist", "node_modules"}
+PASSING = {
+    ".git",
+    ".outlive",
+    ".venv",
+    ".hypothesis",
+    "__pycache__",
+    "build",
+    "dist",
+    "node_modules",
+}
 
 # Paths of one machine, and where packages come from: a user's choice, not ours.
 FOREIGN = re.compile(

@@ -1,5 +1,6 @@
 """Examples as their users run them: each a program of its own, with a store of the test's."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from outlive.errors import RunFinished
 from outlive.stores import DirectoryStore
 from tests.standalone.servers import PATIENCE, Connection
 
@@ -52,7 +54,8 @@ class Example:
 
     def __exit__(self, *_: object) -> None:
         for record in self.store.records():
-            if record.ended_at is None:
+            # It may have ended by itself.
+            with contextlib.suppress(RunFinished):
                 self.store.journal(record.id).request_cancel()
         self.stop()
 
