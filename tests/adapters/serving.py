@@ -147,10 +147,13 @@ class Served:
             self._listener.join()
         return True
 
-    def step(self, name: str, number: object) -> None:
-        """Let work take its next step."""
+    def step(self, name: str, number: object, text: str = "") -> None:
+        """Let work take its next step: print this text, or a line."""
         (self.folder / name).mkdir(exist_ok=True)
-        (self.folder / name / str(number)).touch()
+        draft = self.folder / name / ".draft"
+        draft.write_text(text, "utf-8")
+        # Not to be seen before it is complete.
+        draft.rename(self.folder / name / str(number))
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Connection:
         """Ask for a path below the prefix, on a connection of its own."""

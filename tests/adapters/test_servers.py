@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 import pytest
 
 from outlive.entries import End, Kind, RunRecord, State
+from outlive.formats import FORMATS
 from outlive.journals.base import JournalWriter
 from tests.adapters.serving import PREFIX, SERVERS, Served, body_of
 from tests.helpers import eventually
@@ -23,6 +24,7 @@ DONE = End(State.SUCCEEDED, 0)
 EVENTS = {"Accept": "text/event-stream"}
 BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec_Fetch_Mode": "navigate"}
 
+LINE = "y" * 99 + "\n"
 SINGLE = [name for name, kind in SERVERS.items() if kind.processes == 1]
 
 
@@ -91,14 +93,77 @@ def test_a_browser_is_sent_to_its_run_and_reloads_it(served):
 
 
 def test_head_starts_nothing(served):
-    """It is answered at once, with the headers of a stream."""
+    """It is answered at once, with the headers of a stream, in every format."""
     name = new_name()
-    with served.ask(f"/steps/{name}", "HEAD", **EVENTS) as viewer:
-        status, headers = viewer.head()
-        assert (status, viewer.to_end()) == (200, b"")
-    assert headers["content-type"].startswith("text/event-stream")
-    assert headers["cache-control"] == "no-store, no-transform"
+    for form, kind in FORMATS.items():
+        with served.ask(f"/steps/{name}?format={form}", "HEAD") as viewer:
+            status, headers = viewer.head()
+            assert (status, viewer.to_end()) == (200, b"")
+        assert headers["content-type"] == kind.media_type
+        assert headers["cache-control"] == "no-store, no-transform"
     assert name not in [record.title for record in served.store.records()]
+
+
+def test_a_post_starts_work_and_leads_to_its_run(served):
+    """Whoever sends it: a reload, or the browser's way back, must not send it again."""
+    name = new_name()
+    served.step(name, "end")
+    for accept in ("*/*", "text/event-stream", "text/html"):
+        with served.ask(f"/steps/{name}", "POST", Content_Length="0", Accept=accept) as viewer:
+            status, headers = viewer.head()
+        assert status == 303
+        assert headers["location"].startswith("?from=")
+    assert name in [record.title for record in served.store.records()]
+
+
+def test_what_work_raises_is_its_end(served):
+    """The run has the traceback; the response has its proper end, and the server no error."""
+    name = new_name()
+    served.step(name, 1)
+    served.step(name, "fail")
+    with served.ask(f"/steps/{name}", **EVENTS) as viewer:
+        status, _ = viewer.head()
+        body = viewer.to_end()
+    assert status == 200
+    assert body.index(b"data: line 1\n") < body.index(b"data: ArithmeticError: the work broke\n")
+    end = json.loads(body.partition(b"event: end\ndata: ")[2].partition(b"\n")[0])
+    assert (end["state"], end["error"]) == ("failed", "ArithmeticError: the work broke")
+    assert "ArithmeticError" not in "".join(served.said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no newline", "größer 漢字 \x85\u2028 🎉\n", "x" * 5_000_000 + "\n" + LINE * 450_000],
+    ids=["nothing", "open", "scripts", "huge"],
+)
+def test_all_that_is_written_arrives(served, text):
+    """Byte by byte: nothing, other scripts, 50 MB with a line of five."""
+    name = new_name()
+    if text:
+        served.step(name, 1, text)
+    served.step(name, "end")
+    with served.ask(f"/steps/{name}?format=text") as viewer:
+        assert hash(body_of(viewer).replace(b"*** Interval\n", b"")) == hash(text.encode())
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVERS) - set(SINGLE)))
+def test_work_of_one_process_is_shown_by_all(serve, name):
+    """Each process holds one stream at a time: so many at once are one in each."""
+    served, work = serve(name), new_name()
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(served.ask(f"/steps/{work}", **EVENTS))
+        served.step(work, 1)
+        start = ids_of(first.until(b"line 1"))[0]
+        others = [
+            stack.enter_context(served.ask(f"/steps/{work}?format=ndjson&from={start}"))
+            for _ in range(served.kind.processes - 1)
+        ]
+        for viewer in (first, *others):
+            viewer.until(b"line 1")
+        served.step(work, 2)
+        for viewer in (first, *others):
+            viewer.until(b"line 2")
+        served.step(work, "end")
 
 
 def test_a_silence_is_marked(served):

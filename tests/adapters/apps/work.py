@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,14 +23,17 @@ def any_exists(files: tuple[Path, ...]) -> bool:
 
 
 def steps(name: str) -> None:
-    """Print a line for each file that appears, in turn; end with the one named `end`."""
+    """Print what is in each file that appears, in turn, or a line; end with `end`, or `fail`."""
     folder = Path(os.environ["STEPS"]) / name
     for number in itertools.count(1):
-        files = (folder / str(number), folder / "end")
+        files = (folder / str(number), folder / "end", folder / "fail")
         eventually(functools.partial(any_exists, files), seconds=60)
-        if not files[0].exists():
+        if files[0].exists():
+            sys.stdout.write(files[0].read_text("utf-8") or f"line {number}\n")
+        elif files[1].exists():
             return
-        print(f"line {number}")
+        else:
+            raise ArithmeticError("the work broke")
 
 
 def count(name: str) -> None:
