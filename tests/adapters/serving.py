@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from outlive.stores import DirectoryStore
+from tests.adapters.proxies import Nginx
 from tests.standalone.servers import PATIENCE, Connection, dechunk
 
 #: Viewers at once where a row sets no limit.
@@ -47,6 +48,8 @@ class Server(NamedTuple):
     version: str = "1.0"
     #: Processes that serve; one view of several cannot tell what all of them do.
     processes: int = 1
+    #: Whether nginx stands before it, with nothing set but where the server is.
+    nginx: bool = False
     #: Tests of the contract that it fails, and why.
     cannot: Mapping[str, str] = MappingProxyType({})
 
@@ -88,6 +91,10 @@ SERVERS = {
     "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi"),
     "FastAPI on uvicorn": Server("uvicorn --port 0 tests.adapters.apps.fastapi_app:app"),
 }
+SERVERS |= {
+    f"{name} behind nginx": SERVERS[name]._replace(nginx=True, silence=60)
+    for name in ("Flask on gunicorn gthread", "FastAPI on uvicorn")
+}
 
 
 @dataclass
@@ -97,9 +104,12 @@ class Served:
     kind: Server
     folder: Path
     said: list[str] = field(default_factory=list)
+    #: Whether heartbeats and a proxy's patience are shorter here than in real life.
+    hurried: bool = True
 
     def __post_init__(self) -> None:
         self.viewers = self.kind.viewers or MANY
+        self.folder.mkdir(exist_ok=True)
         self.store = DirectoryStore(self.folder / "store")
         self._told = threading.Event()
         program, *rest = self.kind.command.split()
@@ -111,6 +121,7 @@ class Served:
                 **({} if self.kind.viewers else {"OUTLIVE_VIEWERS": str(self.viewers)}),
                 "OUTLIVE_STORE": str(self.folder / "store"),
                 "STEPS": str(self.folder),
+                **({"HEARTBEAT": "0.2"} if self.hurried else {}),
                 "PYTHONUNBUFFERED": "1",
             },
             stdin=subprocess.DEVNULL,
@@ -123,7 +134,12 @@ class Served:
         assert self._told.wait(PATIENCE), self.said
         address = _ADDRESS.search("".join(self.said))
         assert address is not None, self.said
-        self.url = urlsplit(f"http://{address[1]}")
+        self.url, self.prefix = urlsplit(f"http://{address[1]}"), PREFIX
+        self._nginx = None
+        if self.kind.nginx:
+            limit = "proxy_read_timeout 2s;" if self.hurried else ""
+            self._nginx = Nginx(self.folder / "nginx", self.url.netloc, limit)
+            self.url, self.prefix = urlsplit(self._nginx.url), f"/outer{PREFIX}"
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -145,6 +161,8 @@ class Served:
             return False
         finally:
             self._listener.join()
+            if self._nginx is not None:
+                self._nginx.stop()
         return True
 
     def step(self, name: str, number: object, text: str = "") -> None:
@@ -159,7 +177,7 @@ class Served:
         """Ask for a path below the prefix, on a connection of its own."""
         connection = Connection(socket.create_connection((self.url.hostname, self.url.port)))
         connection.sock.settimeout(PATIENCE)
-        connection.ask(PREFIX + path, method, self.kind.version, Connection="close", **headers)
+        connection.ask(self.prefix + path, method, self.kind.version, Connection="close", **headers)
         return connection
 
     def watchers(self) -> int:

@@ -6,7 +6,7 @@ import itertools
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urljoin
 
@@ -15,7 +15,7 @@ import pytest
 from outlive.entries import End, Kind, RunRecord, State
 from outlive.formats import FORMATS
 from outlive.journals.base import JournalWriter
-from tests.adapters.serving import PREFIX, SERVERS, Served, body_of
+from tests.adapters.serving import SERVERS, Served, body_of
 from tests.helpers import eventually
 from tests.standalone.servers import Connection
 from tests.standalone.viewers import watch_all
@@ -54,7 +54,7 @@ def test_each_line_is_there_before_the_next_is_written(served, accept):
 def test_lost_connections_lose_and_repeat_nothing(serve, name):
     """Viewers of three formats are cut at random, and resume."""
     served = serve(name)
-    url = f"{served.url.geturl()}{PREFIX}/count/{new_name()}"
+    url = f"{served.url.geturl()}{served.prefix}/count/{new_name()}"
     viewers = asyncio.run(watch_all(url, 3, cuts=4, seed=served.url.port))
     for viewer in viewers:
         assert bytes(viewer.text) == b"".join(b"%d\n" % number for number in range(20_000))
@@ -81,7 +81,8 @@ def test_a_browser_is_sent_to_its_run_and_reloads_it(served):
         with served.ask(f"/steps/{name}?x=1", method, Content_Length="0", **BROWSER) as viewer:
             status, headers = viewer.head()
         assert status == 303
-        place = urljoin(f"{PREFIX}/steps/{name}", headers["location"]).removeprefix(PREFIX)
+        place = urljoin(f"{served.prefix}/steps/{name}", headers["location"])
+        place = place.removeprefix(served.prefix)
         assert place.startswith(f"/steps/{name}?x=1&from=")
         for _ in range(2):
             with served.ask(place, **BROWSER) as viewer:
@@ -240,8 +241,8 @@ def test_the_page_is_there_under_its_prefix(served):
     with served.ask("/live") as viewer:
         status, headers = viewer.head()
     assert status in (301, 303, 307, 308)
-    assert urljoin(f"{served.url.geturl()}{PREFIX}/live", headers["location"]).endswith(
-        f"{PREFIX}/live/"
+    assert urljoin(f"{served.url.geturl()}{served.prefix}/live", headers["location"]).endswith(
+        f"{served.prefix}/live/"
     )
     with served.ask("/live/", Accept="text/html") as viewer:
         assert viewer.head()[0] == 200
@@ -289,19 +290,40 @@ def test_open_streams_do_not_keep_a_server_from_ending(name, tmp_path):
     assert "Traceback" not in "".join(served.said)
 
 
-def test_no_silence_is_too_long(serve):
-    """What servers limit, here to two seconds, are requests that hang."""
+def test_silence_is_survived_as_long_as_the_row_says(serve):
+    """What servers limit, here to two seconds, are requests that hang; a heartbeat is no silence."""
+    check_silence(map(serve, SERVERS), 4)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(180)
+def test_real_silence_is_survived_as_long_as_the_row_says(tmp_path):
+    """With the heartbeat and the patience that users have."""
+    names = [name for name, kind in SERVERS.items() if kind.nginx]
+    servers = [
+        Served(SERVERS[name], tmp_path / str(place), hurried=False)
+        for place, name in enumerate(names)
+    ]
+    check_silence(servers, 70)
+    for served in servers:
+        assert served.stop(served.kind.ends)
+
+
+def check_silence(servers: Iterable[Served], seconds: float) -> None:
+    """Be silent on all servers at once, and then write."""
     with contextlib.ExitStack() as stack:
         watching = []
-        for name in SERVERS:
-            run, writer = stack.enter_context(writing(serve(name)))
-            viewer = stack.enter_context(serve(name).ask(f"/live/runs/{run}?format=text"))
+        for served, form in itertools.product(servers, ("text", "sse")):
+            run, writer = stack.enter_context(writing(served))
+            viewer = stack.enter_context(served.ask(f"/live/runs/{run}?format={form}"))
             viewer.until(b"line 1\n")
-            watching.append((name, viewer, writer))
-        until = time.monotonic() + 4
-        eventually(lambda: time.monotonic() > until)
-        for _, _, writer in watching:
+            watching.append((served.kind, form, viewer, writer))
+        until = time.monotonic() + seconds
+        eventually(lambda: time.monotonic() > until, seconds=2 * seconds)
+        for *_, writer in watching:
             writer.append(Kind.OUT, b"line 2\n")
-        for name, viewer, _ in watching:
-            viewer.until(b"line 2\n")
-            assert SERVERS[name].silence is None
+        for kind, form, viewer, _ in watching:
+            if form == "text" and kind.silence is not None:
+                assert b"line 2" not in viewer.to_end()
+            else:
+                viewer.until(b"line 2\n")

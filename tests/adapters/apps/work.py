@@ -12,7 +12,7 @@ from outlive import feeds, settings, viewers
 from tests.helpers import eventually
 
 # A client that went is found out by writing to it, where the server does not tell.
-viewers.HEARTBEAT = 0.2
+viewers.HEARTBEAT = float(os.environ.get("HEARTBEAT", viewers.HEARTBEAT))
 
 PREFIX = "/deep"
 
