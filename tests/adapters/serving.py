@@ -92,7 +92,7 @@ SERVERS = {
     "FastAPI on uvicorn": Server("uvicorn --port 0 tests.adapters.apps.fastapi_app:app"),
 }
 SERVERS |= {
-    f"{name} behind nginx": SERVERS[name]._replace(nginx=True, silence=60)
+    f"{name} behind nginx": SERVERS[name]._replace(nginx=True, silence=60, uploads=False)
     for name in ("Flask on gunicorn gthread", "FastAPI on uvicorn")
 }
 
