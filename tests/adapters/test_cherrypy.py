@@ -15,7 +15,7 @@ import pytest
 from cheroot.wsgi import Server as CherootServer
 
 import outlive
-from outlive.adapters.cherrypy import PUBLIC, application, respond
+from outlive.adapters.cherrypy import PUBLIC, application, receive, respond
 from outlive.entries import Kind, RunRecord
 from outlive.errors import ConfigError
 from outlive.runs import find_run
@@ -80,6 +80,27 @@ class Root:
         cherrypy.session["added"] = cherrypy.session.get("added", 0) + 1
         return repr(sorted(cherrypy.session.items())).encode()
 
+    def _receive(self, **options: Any) -> bytes:
+        run = receive(lambda file: print(file.name, file.read()), store=self.store, **options)
+        run.wait(PATIENCE)
+        return run.text().encode()
+
+    @cherrypy.expose
+    def parsed(self, field: str | None = None, **_: Any) -> bytes:
+        """Receive a file of the form that CherryPy has parsed."""
+        return self._receive(field=field)
+
+    @cherrypy.expose
+    @cherrypy.config(**{"request.process_request_body": False})
+    def arriving(self, field: str | None = None, limit: str = "1000000") -> bytes:
+        """Receive a file of the form as it comes, and tell what else there is."""
+        if hasattr(cherrypy.serving, "session"):
+            cherrypy.session["before"] = 1
+        said = self._receive(field=field, limit=int(limit))
+        if hasattr(cherrypy.serving, "session"):
+            cherrypy.session["after"] = 1
+        return said + cherrypy.request.params["by"].encode()
+
     def watchers(self) -> int:
         """Count the streams that are open."""
         return len(self.writer.journal._watchers)
@@ -90,10 +111,18 @@ class Root:
         self.writer.close(SUCCEEDED)
 
 
+def close_parts() -> None:
+    """Close the files of a form, which CherryPy leaves to the garbage."""
+    for part in cherrypy.request.body.params.values():
+        if hasattr(part, "file") and hasattr(part.file, "close"):
+            part.file.close()
+
+
 class Serving:
     """A server of CherryPy's, without its engine."""
 
     def __init__(self, root: object, config: dict[str, Any]) -> None:
+        config = {"hooks.on_end_request": close_parts, **config}
         application = cherrypy.Application(root, "/app", {"/": config})
         self.server = CherootServer(("127.0.0.1", 0), application)
         self.server.prepare()
@@ -306,6 +335,88 @@ def test_a_reload_waits_for_no_stream(tmp_path):
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE)
+
+
+def form(*parts: tuple[str, str]) -> bytes:
+    """Fill in a form: fields, and files of what is more than a name."""
+    filled = [
+        f'--limit\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{name} said\r\n'
+        for name, more in parts
+    ]
+    return "".join([*filled, "--limit--\r\n"]).encode()
+
+
+FORM = form(
+    ("none", '; filename=""'), ("a", '; filename="ä.txt"'), ("b", '; filename="b"'), ("by", "")
+)
+
+
+def post(served: Serving, path: str, body: bytes = FORM, **headers: str) -> Connection:
+    """Begin to send a form."""
+    media, size = "multipart/form-data; boundary=limit", str(len(body))
+    return served.ask(path, "POST", Content_Type=media, Content_Length=size, **headers)
+
+
+@pytest.mark.parametrize(("view", "more"), [("parsed", b""), ("arriving", b"by said")])
+@pytest.mark.parametrize(
+    ("query", "text"), [("", "ä.txt b'a said'\n"), ("?field=b", "b b'b said'\n")]
+)
+def test_a_view_receives_one_file_of_a_form(view, more, query, text):
+    """The first, or that of a field; also where CherryPy has parsed the form, then at once."""
+    with serving(Root()) as served, post(served, f"/{view}{query}") as client:
+        client.sock.sendall(FORM)
+        assert body_of(client) == text.encode() + more
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/arriving?limit=3", 413, "the upload is larger than 3 bytes\n"),
+        ("/arriving?field=c", 400, "no file came: send a form (multipart/form-data) with a file"),
+        ("/parsed?field=c", 400, "no file came: send a form (multipart/form-data) with a file"),
+    ],
+)
+def test_what_is_not_received_is_refused_in_one_line(path, status, message):
+    """Whatever the view's own errors look like."""
+    with serving(Root()) as served, post(served, path) as client:
+        client.sock.sendall(FORM)
+        answer = client.head()
+        assert answer[0] == status
+        assert answer[1]["content-type"].startswith("text/plain")
+        assert client.to_end().decode().startswith(message)
+        assert client.received.count(b"\n") == 1
+
+
+def test_a_form_that_is_cut_short_starts_nothing():
+    """Though it is sent as if it were whole."""
+    root, body = Root(), FORM[: FORM.index(b"a said") + 3]
+    with serving(root) as served, post(served, "/arriving", body) as client:
+        client.sock.sendall(body)
+        assert client.head()[0] == 400
+        assert client.to_end().startswith(b"the form is damaged: ")
+    [record] = [record for record in root.store.records() if record.id != RUN]
+    assert record.as_json()["state"] == "failed"
+
+
+def test_an_upload_locks_no_session():
+    """Whoever sends it can watch it meanwhile; the view has the session before and after it."""
+    with serving(Root(), tools__sessions__on=True) as served:
+        with served.ask("/add") as visitor:
+            cookie = cookie_of(visitor.head()[1])
+        with post(served, "/arriving", Cookie=cookie) as client:
+            client.sock.sendall(FORM[:100])
+            # The view may not be there yet.
+            eventually(lambda: b"before" in read_session(served, cookie))
+            client.sock.sendall(FORM[100:])
+            assert client.head()[0] == 200
+            client.to_end()
+        assert b"('after', 1), ('before', 1)" in read_session(served, cookie)
+
+
+def read_session(served: Serving, cookie: str) -> bytes:
+    """Ask what is in a session."""
+    with served.ask("/add", Cookie=cookie) as visitor:
+        return body_of(visitor)
 
 
 def test_access_must_be_given():

@@ -12,7 +12,10 @@ from tests.helpers import eventually
 from tests.standalone.servers import Connection
 
 #: How the rows of those begin whose applications have a view that receives.
-RECEIVE = ("Flask",)
+RECEIVE = (
+    "CherryPy",
+    "Flask",
+)
 EVENTS = {"Accept": "text/event-stream"}
 CONTENT = bytes(range(256)) * 4000
 

@@ -4,8 +4,8 @@ import functools
 
 import cherrypy
 
-from outlive.adapters.cherrypy import application, respond
-from tests.adapters.apps.work import PREFIX, begin, count_watchers, may
+from outlive.adapters.cherrypy import application, receive, respond
+from tests.adapters.apps.work import PREFIX, begin, count_watchers, may, measure
 
 
 class Root:
@@ -23,6 +23,13 @@ class Root:
     def count(self, name: str, **_: str):
         """Start work that prints much."""
         return self._work("count", name)
+
+    @cherrypy.expose
+    @cherrypy.config(**{"request.process_request_body": False})
+    def upload(self, name: str) -> bytes:
+        """Receive a file, and tell what else was in the form."""
+        receive(measure, title=name)
+        return f"received {cherrypy.request.params.get('after')}".encode()
 
     @cherrypy.expose
     def watchers(self) -> bytes:
