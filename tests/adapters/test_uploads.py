@@ -1,5 +1,7 @@
 """What holds of uploads in every framework that receives them, on every server, over real sockets."""
 
+import functools
+import time
 from hashlib import sha256
 
 import pytest
@@ -134,3 +136,19 @@ def test_a_request_without_a_file_starts_nothing(served, media, body):
         assert client.head()[0] == 400
         assert client.to_end().count(b"\n") <= 1
     assert name not in [record.title for record in served.store.records()]
+
+
+def is_later(moment: float) -> bool:
+    """Tell whether a moment has passed."""
+    return time.monotonic() > moment
+
+
+def test_a_slow_upload_is_not_killed(serve):
+    """What gunicorn limits, here to two seconds, are requests that hang."""
+    served, name = serve("Flask on gunicorn sync"), new_name()
+    with post(served, name) as client:
+        for place in range(0, len(FORM), 100_000):
+            client.sock.sendall(FORM[place : place + 100_000])
+            eventually(functools.partial(is_later, time.monotonic() + 0.45))
+        assert client.head()[0] == 200
+    assert find(served, name).wait(30) is State.SUCCEEDED

@@ -22,12 +22,14 @@ from ..web.access import Access
 from ..web.answers import Site
 from ..web.messages import Request, Response, Stream
 from ..web.views import Mark, answer_activity, answer_run, answer_start
+from ..work.receptions import Reception
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse
 
 __all__ = [
     "Environ",
+    "LongReception",
     "Mark",
     "Place",
     "Work",
@@ -187,8 +189,18 @@ def _is_stopping() -> bool:
     so for it: or a stream, and what runs beside it, would be killed after 30 seconds.
     """
     worker = _find_worker()
-    if worker is None:
-        return False
-    if threading.current_thread() is threading.main_thread():
+    _tell_alive(worker)
+    return worker is not None and not worker.alive
+
+
+def _tell_alive(worker: Any) -> None:  # noqa: ANN401 - as above
+    if worker is not None and threading.current_thread() is threading.main_thread():
         worker.notify()
-    return not worker.alive
+
+
+class LongReception(Reception):
+    """An upload that may take longer than gunicorn lets a `sync` worker be silent, as a stream may."""
+
+    def write(self, chunk: bytes) -> None:
+        _tell_alive(_find_worker())
+        super().write(chunk)

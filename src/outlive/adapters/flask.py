@@ -16,8 +16,16 @@ from ..web.access import PUBLIC, Access
 from ..web.answers import answer
 from ..web.messages import Response
 from ..work.receptions import ReceiveOptions, Reception, no_file
-from ..work.receptions import receive as receive_file
-from .base import Environ, Mark, Work, check_access, make_site, open_body, read_environ
+from .base import (
+    Environ,
+    LongReception,
+    Mark,
+    Work,
+    check_access,
+    make_site,
+    open_body,
+    read_environ,
+)
 from .base import respond as respond_to
 
 try:
@@ -123,11 +131,12 @@ def receive(
     """
     try:
         if flask.request.mimetype == "multipart/form-data":
-            return _receive_form(field, partial(Reception, function, *args, **options))
+            return _receive_form(field, partial(LongReception, function, *args, **options))
         if flask.request.mimetype == "application/x-www-form-urlencoded" or not _has_body():
             raise no_file(field)
         size = flask.request.content_length
-        return receive_file(flask.request.stream, function, *args, size=size, **options)
+        with LongReception(function, *args, name="upload", size=size, **options) as reception:
+            return reception.read(flask.request.stream)
     except UploadFailed as error:
         flask.abort(flask.Response(f"{error}\n", error.status, mimetype="text/plain"))
 
