@@ -1,4 +1,4 @@
-"""The pages on frameworks can be typed as they stand."""
+"""The pages on frameworks, and on uploads, can be typed as they stand."""
 
 import socket
 from pathlib import Path
@@ -24,7 +24,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.mark.parametrize(("name", "count"), PAGES.items())
+@pytest.mark.parametrize(("name", "count"), [*PAGES.items(), ("uploads.md", 4)])
 def test_a_page_can_be_typed_as_it_stands(name, count, tmp_path):
     """Every command prints what is shown; only the port is another one."""
     page = tmp_path / name
