@@ -1,11 +1,11 @@
 """The pages on frameworks, and on uploads, can be typed as they stand."""
 
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests.documents import perform
+from tests.helpers import free_port
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {
@@ -16,12 +16,6 @@ PAGES = {
     "http-server.md": 3,
     "wsgi.md": 3,
 }
-
-
-def free_port() -> int:
-    """Find a port that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize(("name", "count"), [*PAGES.items(), ("uploads.md", 4)])

@@ -35,8 +35,9 @@ TABLE = {
     " children supervisors",
     "__init__": "activities errors entries stores runs sources work",
     "web": "errors entries journals stores settings formats feeds viewers terminal",
-    "pumps": "errors entries settings stores journals formats feeds viewers",
-    "adapters": "activities errors entries journals platforms settings stores surroundings runs"
+    "endings": "",
+    "pumps": "endings errors entries settings stores journals formats feeds viewers",
+    "adapters": "activities endings errors entries journals platforms settings stores surroundings runs"
     " sources work web pumps",
     "standalone": "errors settings stores web pumps adapters platforms",
     "cli": "errors terminal platforms entries formats journals stores settings viewers runs sources"

@@ -1,5 +1,6 @@
 """Applications on the servers that people run, each in a process of its own."""
 
+import contextlib
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 from outlive.stores import DirectoryStore
 from tests.adapters.proxies import Nginx
+from tests.helpers import eventually, free_port
 from tests.standalone.servers import PATIENCE, Connection, dechunk
 
 #: Viewers at once where a row sets no limit.
@@ -30,7 +32,7 @@ _ADDRESS = re.compile(r"(?:http://|TCP address )(\S+?:\d+)")
 class Server(NamedTuple):
     """How a server is started, and what it can do there: a row of docs/servers.md."""
 
-    #: As `python -m` takes it.
+    #: As `python -m` takes it; PORT is one that nobody has, for who cannot find one by himself.
     command: str
     #: What users should set, too; it comes behind the first word of the command.
     options: str = ""
@@ -59,6 +61,7 @@ class Server(NamedTuple):
 _GUNICORN = "gunicorn --no-control-socket --bind 127.0.0.1:0 --timeout 2"
 _DJANGO = "tests.adapters.apps.django_app"
 _FLASK = "tests.adapters.apps.flask_app"
+_FASTAPI = "tests.adapters.apps.fastapi_app"
 SERVERS = {
     "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app", notices=None),
     "Flask on its own server": Server(f"flask --app {_FLASK} run --port 0", version="1.1"),
@@ -89,7 +92,9 @@ SERVERS = {
     ),
     "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi"),
     "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi"),
-    "FastAPI on uvicorn": Server("uvicorn --port 0 tests.adapters.apps.fastapi_app:app"),
+    "FastAPI on uvicorn": Server(f"uvicorn --port 0 {_FASTAPI}:app"),
+    "FastAPI on granian": Server(f"granian --interface asgi --port PORT {_FASTAPI}:app"),
+    "FastAPI on hypercorn": Server(f"hypercorn --bind 127.0.0.1:0 {_FASTAPI}:app"),
 }
 SERVERS |= {
     f"{name} behind nginx": SERVERS[name]._replace(nginx=True, silence=60, uploads=False)
@@ -112,7 +117,7 @@ class Served:
         self.folder.mkdir(exist_ok=True)
         self.store = DirectoryStore(self.folder / "store")
         self._told = threading.Event()
-        program, *rest = self.kind.command.split()
+        program, *rest = self.kind.command.replace("PORT", str(free_port())).split()
         self.process = subprocess.Popen(
             [sys.executable, "-m", program, *self.kind.options.split(), *rest],
             cwd=ROOT,
@@ -128,6 +133,8 @@ class Served:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # For its own children, too, are to be killed where it hangs.
+            start_new_session=True,
         )
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
@@ -135,6 +142,7 @@ class Served:
         address = _ADDRESS.search("".join(self.said))
         assert address is not None, self.said
         self.url, self.prefix = urlsplit(f"http://{address[1]}"), PREFIX
+        eventually(self._listens)
         self._nginx = None
         if self.kind.nginx:
             limit = "proxy_read_timeout 2s;" if self.hurried else ""
@@ -150,13 +158,20 @@ class Served:
         self.process.stdout.close()
         self._told.set()
 
+    def _listens(self) -> bool:
+        """Tell whether it is there already: granian says before where that will be."""
+        address = (self.url.hostname, self.url.port)
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(address):
+            return True
+        return False
+
     def stop(self, seconds: float) -> bool:
         """End the server, as its users do; tells whether it did within this time."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             return False
         finally:

@@ -1,6 +1,7 @@
 """The pump for asyncio: what it leaves to the loop, and to others."""
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -171,6 +172,37 @@ def test_a_pump_ends_with_its_server(server, form, is_cut):
         assert not journal._watchers
 
     asyncio.run(main())
+
+
+def test_a_signal_ends_pumps_and_reaches_its_handler():
+    """Which is there again when nobody pumps; who goes on after it can be served again."""
+    journal = make_journal([(Kind.OUT, b"x\n")], end=None)
+    heard: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        heard.append(number)
+
+    async def end_one() -> None:
+        chunks = awaiting.pump(make_viewer(journal))
+        assert await anext(chunks) == b"x\n"
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(30):
+            with pytest.raises(asyncio.CancelledError):
+                await anext(chunks)
+
+    async def main() -> None:
+        await end_one()
+        await end_one()
+        async with asyncio.timeout(30):
+            while signal.getsignal(signal.SIGTERM) is not hear:
+                await asyncio.sleep(0.01)
+
+    former = signal.signal(signal.SIGTERM, hear)
+    try:
+        asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert heard == [signal.SIGTERM] * 2
 
 
 def test_a_journal_may_outlive_the_loop_of_its_viewers():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from time import monotonic
 from typing import Self
 from weakref import WeakValueDictionary
 
+from ..endings import watch_ending
 from ..errors import OutliveError
 from ..feeds import Feed
 from ..journals.base import Journal
@@ -17,12 +17,10 @@ from ..viewers import Viewer
 from . import base
 from .base import report, settle, turns
 
-__all__ = ["pump", "watch_ending"]
+__all__ = ["pump"]
 
 #: A turn that takes longer holds up everybody on its loop.
 SLOW_SECONDS = 0.005
-#: Between two looks whether the server was asked to end; uvicorn itself looks as often.
-LOOK_SECONDS = 0.1
 #: Between two looks whose time has come: those of a thousand viewers are all different.
 GRAIN_SECONDS = 0.01
 
@@ -41,7 +39,7 @@ async def pump(viewer: Viewer) -> AsyncGenerator[bytes, None]:
         has_slept = True
         try:
             steps = _Turns(turns(viewer, sleeper.look), asks=viewer.format.asks)
-            while not is_ending():
+            while not sleeper.is_over:
                 step = await steps.take()
                 if step is None:
                     return
@@ -91,39 +89,6 @@ def _entered(feed: Feed) -> Iterator[None]:
         feed.leave()
 
 
-def is_ending() -> bool:
-    """Tell whether uvicorn, if that serves here, was asked to end: it would wait for streams."""
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return bool(getattr(server, "should_exit", False))
-
-
-def watch_ending(callback: Callable[[], None]) -> Callable[[], None]:
-    """Call `callback` in the running loop once its server was asked to end; returns how to stop.
-
-    All who watch share one look every tenth of a second.
-    """
-    loop = asyncio.get_running_loop()
-    if loop not in _watchers:
-        _watchers[loop] = set()
-        loop.call_later(LOOK_SECONDS, _look, loop)
-    watchers = _watchers[loop]
-    watchers.add(callback)
-    return lambda: watchers.discard(callback)
-
-
-def _look(loop: asyncio.AbstractEventLoop) -> None:
-    if is_ending():
-        for callback in list(_watchers[loop]):
-            callback()
-    if _watchers[loop]:
-        loop.call_later(LOOK_SECONDS, _look, loop)
-    else:
-        del _watchers[loop]
-
-
-_watchers: dict[asyncio.AbstractEventLoop, set[Callable[[], None]]] = {}
-
-
 class _Bell:
     """Wakes the pumps of one journal in one loop, all of them by one call into the loop.
 
@@ -133,6 +98,8 @@ class _Bell:
 
     def __init__(self, journal: Journal) -> None:
         self.round = object()
+        #: Whether the server around the loop is about to end.
+        self.is_over = False
         self._journal = journal
         self._loop = asyncio.get_running_loop()
         self._is_rung = False
@@ -146,8 +113,9 @@ class _Bell:
         """Ring for one more pump."""
         self._pumps += 1
         if self._pumps == 1:
+            self.is_over = False
             self._stop.callback(self._journal.watch(self._ring))
-            self._stop.callback(watch_ending(self._wake))
+            self._stop.callback(watch_ending(self._end))
 
     def leave(self) -> None:
         """Ring for one pump less."""
@@ -173,6 +141,10 @@ class _Bell:
             self._is_rung = True
             with contextlib.suppress(RuntimeError):  # the loop may be closed already
                 self._loop.call_soon_threadsafe(self._wake)
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._wake()
 
     def _wake(self, error: Exception | None = None) -> None:
         # In this order: what is appended from now on is for the next round.
@@ -241,6 +213,11 @@ class _Sleeper:
 
     def __exit__(self, *_: object) -> None:
         self._bell.leave()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is to wait any more."""
+        return self._bell.is_over
 
     def look(self) -> object:
         """Get what stands for the last news."""

@@ -1,5 +1,6 @@
 """What the applications of the tests do, told by files that the test makes."""
 
+import asyncio
 import functools
 import itertools
 import os
@@ -47,9 +48,15 @@ def measure(file: outlive.ReceivedFile) -> None:
     print(file.name, file.size, sha256(file.read()).hexdigest())
 
 
+async def rest(name: str) -> None:
+    """Go on for ever."""
+    print("resting")
+    await asyncio.Event().wait()
+
+
 def begin(kind: str, name: str) -> outlive.Run:
     """Start work; of one name, one at a time."""
-    work = functools.partial({"steps": steps, "count": count}[kind], name)
+    work = functools.partial({"steps": steps, "count": count, "rest": rest}[kind], name)
     return outlive.start(work, title=name, key=name)
 
 
