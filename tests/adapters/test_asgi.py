@@ -249,17 +249,31 @@ def test_a_mistake_of_ours_cuts_the_stream_and_is_reported(caplog, monkeypatch):
     assert "a stream was cut short" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["lifespan", "websocket"])
-def test_what_is_no_http_is_left_alone(kind):
-    """A server then goes on without."""
+def test_what_is_no_http_is_left_alone():
+    """A server then refuses it."""
 
     async def main() -> None:
-        exchange = Exchange(make_client(), "/", type=kind)
+        exchange = Exchange(make_client(), "/", type="websocket")
         await exchange.over()
         assert exchange.sent == []
         assert exchange.task.exception() is None
 
     asyncio.run(main())
+
+
+def test_the_life_of_a_server_is_answered():
+    """So that none logs that an application cannot do that."""
+    asked = iter(("startup", "shutdown"))
+    sent: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": f"lifespan.{next(asked)}"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message["type"])
+
+    asyncio.run(Application(make_client().site)({"type": "lifespan"}, receive, send))
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 def test_a_view_needs_no_framework():

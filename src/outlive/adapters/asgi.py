@@ -97,13 +97,22 @@ class Application:
         self._send_stream = send_stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request; where this is all that a server serves, also its life."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
         if scope["type"] != "http":
             return
         # Files are read, and `access` may ask a database: 0.1 ms more, that nobody else waits.
         response = await asyncio.to_thread(answer, _request(scope), self.site)
         await _start(response.status, _encode_headers(response), send)
         await _send_body(response.body, receive, send, self._send_stream)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Have nothing to do when a server starts and ends (ASGI, lifespan protocol)."""
+    while (kind := (await receive())["type"]) != "lifespan.shutdown":
+        await send({"type": f"{kind}.complete"})
+    await send({"type": f"{kind}.complete"})
 
 
 def _encode_headers(response: Response) -> list[tuple[bytes, bytes]]:
