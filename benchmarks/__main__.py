@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from .crowds import measure_crowd
 from .floods import measure_pipe, measure_terminal
 from .lab import Lab, open_lab
 from .latency import measure_latency
@@ -28,6 +29,7 @@ _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "latency": measure_latency,
     "startup": measure_startup,
     "replay": measure_replay,
+    "crowd": measure_crowd,
     "prints": measure_prints,
     "tracking": measure_tracking,
     "listing": measure_listing,

@@ -42,6 +42,11 @@ class Chunk(NamedTuple):
     has_entries: bool
     is_last: bool
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return sum(map(len, self.parts))
+
 
 class Feed:
     """One journal in one format, for all viewers. Safe to use from several threads."""
@@ -122,26 +127,41 @@ class Feed:
         reader, form = self._reader, self.format
         reader.place, form.state = place
         entries = reader.read(size, self._head if is_behind else None)
-        data = b"".join([form.encode(entry) for entry in entries])
+        parts = _pack([form.encode(entry) for entry in entries])
         is_last = bool(entries) and entries[-1].kind is Kind.END
-        after = Place(reader.place, form.state)
-        chunk = Chunk(cut(data), after, bool(entries), is_last)
+        chunk = Chunk(parts, Place(reader.place, form.state), bool(entries), is_last)
         if is_shared and entries:
-            self._keep(place, chunk, len(data))
+            self._keep(place, chunk)
         elif is_shared and since is not None:
             self._nothing = place, since, chunk
         return chunk
 
-    def _keep(self, place: Place, chunk: Chunk, size: int) -> None:
+    def _keep(self, place: Place, chunk: Chunk) -> None:
         self._chunks[place] = chunk
-        self._chunks_size += size
+        self._chunks_size += chunk.size
         self._head = max(self._head, chunk.place.reading.offset)
         while self._chunks_size > KEPT_SIZE or len(self._chunks) > KEPT_COUNT:
             # The last one stays, however large: all others are about to ask for it.
             if len(self._chunks) == 1:
                 break
             oldest = self._chunks.pop(next(iter(self._chunks)))
-            self._chunks_size -= sum(map(len, oldest.parts))
+            self._chunks_size -= oldest.size
+
+
+def _pack(pieces: list[bytes]) -> tuple[bytes, ...]:
+    """Join pieces into what is sent at once; each is copied once, and a large one not at all."""
+    if sum(map(len, pieces)) <= SEND_SIZE:
+        return cut(b"".join(pieces))
+    packed: list[bytes] = []
+    some: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if some and size + len(piece) > SEND_SIZE:
+            packed += cut(b"".join(some))
+            some, size = [], 0
+        some.append(piece)
+        size += len(piece)
+    return *packed, *cut(b"".join(some))
 
 
 def cut(data: bytes) -> tuple[bytes, ...]:

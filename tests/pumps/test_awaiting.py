@@ -12,7 +12,6 @@ import pytest
 import uvicorn
 
 from outlive.entries import Kind
-from outlive.feeds import SEND_SIZE
 from outlive.journals.base import Scan
 from outlive.journals.memory import MemoryJournal
 from outlive.pumps import awaiting
@@ -58,7 +57,7 @@ def test_a_client_that_takes_nothing_holds_its_own_pump_alone():
         stalled.cancel()
 
     asyncio.run(main())
-    assert sizes == [SEND_SIZE]
+    assert sizes == [200_000]
 
 
 @pytest.mark.parametrize(("size", "count"), [(100_000, 50), (10, 20_000)])

@@ -124,6 +124,7 @@ class _Bell:
             self._stop.close()
             if self._timer is not None:
                 self._timer.cancel()
+                self._timer = None
 
     async def sleep(self, seconds: float) -> None:
         """Wait until it rings, at most so long."""

@@ -26,12 +26,13 @@ def turns(viewer: Viewer, look: Callable[[], object]) -> Iterator[bytes | float]
         # Before the look at the journal: what is appended after it is news.
         since = look()
         chunk = viewer.feed.read(viewer.place, since)
-        parts = viewer.take(chunk, monotonic())
-        yield from parts
-        if not chunk.has_entries:
+        parts, has_entries = viewer.take(chunk, monotonic()), chunk.has_entries
+        # What was sent must not stay in memory while more is read: it fills a processor's cache.
+        del chunk
+        yield from parts or (b"",) * has_entries
+        del parts
+        if not has_entries:
             yield max(viewer.deadline() - monotonic(), 0.0)
-        elif not parts:
-            yield b""
 
 
 def settle(journal: Journal) -> None:
