@@ -90,8 +90,8 @@ SERVERS = {
     "Django on gunicorn gthread": Server(
         f"{_GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=15
     ),
-    "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi"),
-    "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi"),
+    "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi", uploads=False),
+    "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi", uploads=False),
     "FastAPI on uvicorn": Server(f"uvicorn --port 0 {_FASTAPI}:app"),
     "FastAPI on granian": Server(f"granian --interface asgi --port PORT {_FASTAPI}:app"),
     "FastAPI on hypercorn": Server(f"hypercorn --bind 127.0.0.1:0 {_FASTAPI}:app"),

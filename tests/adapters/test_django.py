@@ -13,15 +13,17 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
 from django.db.backends.signals import connection_created
 from django.db.transaction import atomic
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, reverse
+from django.views.decorators.csrf import csrf_exempt
 
 import outlive
-from outlive.adapters.django import PUBLIC, respond
+from outlive.adapters.django import PUBLIC, receive, respond
 from outlive.entries import RunRecord
 from outlive.errors import ConfigError
 from outlive.stores import DirectoryStore
@@ -258,6 +260,62 @@ def test_wrong_settings_are_told(project, options, message, monkeypatch):
     told = pytest.raises(ConfigError, match=message)
     with override_settings(OUTLIVE=options, INSTALLED_APPS=apps), told:
         mount(project)
+
+
+def tell(file: outlive.ReceivedFile) -> None:
+    """Tell what was received."""
+    print(file.name, file.read())
+
+
+def upload(project, view):
+    """Send a form with two files to a view, as a browser that has a form's token."""
+    show(project, view)
+    client = Client(enforce_csrf_checks=True)
+    client.cookies["csrftoken"] = token = "t" * 32
+    first = SimpleUploadedFile("a.csv", b"1,2\n")
+    second = SimpleUploadedFile("b.csv", b"3,4\n")
+    form = {"first": first, "user": "Ada", "second": second, "csrfmiddlewaretoken": token}
+    return client.post("/view", form)
+
+
+@pytest.mark.parametrize("exempt", [True, False])
+@pytest.mark.parametrize(
+    ("field", "name", "rest"), [(None, "a.csv", b"3,4\n"), ("second", "b.csv", b"1,2\n")]
+)
+def test_one_file_of_a_form_is_received_and_the_rest_is_there(project, exempt, field, name, rest):
+    """Whether or not the form was read before, to check its token."""
+    runs = []
+
+    def view(request):
+        runs.append(receive(request, tell, field=field))
+        other = request.FILES["first" if field else "second"]
+        return HttpResponse(request.POST["user"].encode() + other.read())
+
+    response = upload(project, csrf_exempt(view) if exempt else view)
+    assert response.content == b"Ada" + rest
+    runs[0].wait()
+    assert runs[0].text().startswith(name)
+
+
+def test_an_upload_leads_to_its_run(project):
+    """As whatever a POST starts."""
+    response = upload(project, lambda request: respond(request, lambda: receive(request, tell)))
+    assert response.status_code == 303
+    shown = Client().get(f"/view{response['Location']}")
+    assert body_of(shown) == b"a.csv b'1,2\\n'\n"
+
+
+@pytest.mark.parametrize("exempt", [True, False])
+def test_what_is_not_received_is_told(project, exempt):
+    """By `respond` as it was; otherwise by Django, to which all of it is a bad request."""
+
+    def view(request):
+        return respond(request, lambda: receive(request, tell, limit=2))
+
+    response = upload(project, csrf_exempt(view) if exempt else view)
+    assert (response.status_code, response.content) == (413, b"the upload is larger than 2 bytes\n")
+    project.urlpatterns.clear()
+    assert upload(project, lambda request: receive(request, tell, limit=2)).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tests.standalone.servers import Connection
 #: How the rows of those begin whose applications have a view that receives.
 RECEIVE = (
     "CherryPy",
+    "Django",
     "Flask",
 )
 EVENTS = {"Accept": "text/event-stream"}

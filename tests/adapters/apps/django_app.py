@@ -17,7 +17,8 @@ from django.http import HttpResponse
 from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
-from tests.adapters.apps.work import PREFIX, begin, count_watchers
+import outlive
+from tests.adapters.apps.work import PREFIX, begin, count_watchers, measure
 
 
 def query() -> None:
@@ -75,6 +76,18 @@ def work(request, kind: str, name: str):
     return respond(request, functools.partial(begin, kind, name), mark=(0.3, "*** Interval\n"))
 
 
+@csrf_exempt
+def upload(request, name: str) -> HttpResponse:
+    """Receive a file, and tell a field that comes after it."""
+    from outlive.adapters.django import receive
+
+    try:
+        receive(request, measure, title=name)
+    except outlive.UploadFailed as error:
+        return HttpResponse(str(error), status=error.status)
+    return HttpResponse(f"received {request.POST.get('after')}")
+
+
 def watchers(request) -> HttpResponse:
     """Count the streams that are open."""
     return HttpResponse(count_watchers())
@@ -94,6 +107,7 @@ urlpatterns = [
     path(f"{PREFIX[1:]}/live/", include("outlive.adapters.django.urls")),
     path(f"{PREFIX[1:]}/watchers", watchers),
     path(f"{PREFIX[1:]}/databases", databases),
+    path(f"{PREFIX[1:]}/upload/<str:name>", upload),
     path(f"{PREFIX[1:]}/<str:kind>/<str:name>", work),
     path("favicon.ico", icon),
 ]

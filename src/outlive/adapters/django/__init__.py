@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...entries import RunRecord
-from ...errors import ConfigError
+from ...errors import ConfigError, UploadFailed
 from ...pumps.awaiting import pump
 from ...pumps.blocking import BlockingPump
 from ...surroundings import Around, Place, Surroundings, join
@@ -33,7 +33,9 @@ try:
 except ModuleNotFoundError:
     raise ModuleNotFoundError("Django is missing: pip install django", name="django") from None
 
-__all__ = ["PUBLIC", "make_urls", "respond"]
+from .uploads import receive
+
+__all__ = ["PUBLIC", "make_urls", "receive", "respond"]
 
 #: Decides, with Django's own request, who may do what.
 May = Callable[[HttpRequest, Action, RunRecord | None], bool]
@@ -70,7 +72,10 @@ def respond(request: HttpRequest, work: Work, *, mark: Mark | None = None) -> Ht
         mark: In text, what breaks a silence, and after how many seconds: `(5, "*** Interval\n")`.
     """
     asked = _read_request(request, request.META["SCRIPT_NAME"], request.path_info)
-    return _translate(respond_to(asked, work, mark=mark), request)
+    try:
+        return _translate(respond_to(asked, work, mark=mark), request)
+    except UploadFailed as error:
+        return HttpResponse(f"{error}\n", status=error.status, content_type="text/plain")
 
 
 def make_urls() -> list[URLPattern]:
