@@ -17,6 +17,7 @@ from tests.standalone.servers import Connection
 RECEIVE = (
     "CherryPy",
     "Django",
+    "FastAPI",
     "Flask",
 )
 EVENTS = {"Accept": "text/event-stream"}

@@ -5,8 +5,8 @@ import functools
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 
-from outlive.adapters.asgi import application, respond
-from tests.adapters.apps.work import PREFIX, begin, count_watchers, may
+from outlive.adapters.asgi import application, receive, respond
+from tests.adapters.apps.work import PREFIX, begin, count_watchers, may, measure
 
 app = FastAPI()
 app.mount(f"{PREFIX}/live", application(access=may))
@@ -16,6 +16,13 @@ app.mount(f"{PREFIX}/live", application(access=may))
 async def watchers() -> PlainTextResponse:
     """Count the streams that are open."""
     return PlainTextResponse(count_watchers())
+
+
+@app.api_route(f"{PREFIX}/upload/{{name}}", methods=["POST", "PUT"])
+async def upload(request: Request, name: str) -> PlainTextResponse:
+    """Receive a file, and tell what else was in the form."""
+    await receive(request, measure, title=name)
+    return PlainTextResponse(f"received {(await request.form()).get('after')}")
 
 
 @app.api_route(f"{PREFIX}/{{kind}}/{{name}}", methods=["GET", "HEAD", "POST"])

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack, cast
 
-from ..endings import end_with_server
-from ..pumps.awaiting import pump
-from ..surroundings import Around, Surroundings, join
-from ..web.access import PUBLIC, Access
-from ..web.answers import Site, answer
-from ..web.messages import Request, Response, Stream
-from .base import Mark, Place, Work, make_site
-from .base import respond as respond_to
+from ...endings import end_with_server
+from ...pumps.awaiting import pump
+from ...runs import Run
+from ...surroundings import Around, Surroundings, join
+from ...web.access import PUBLIC, Access
+from ...web.answers import Site, answer
+from ...web.messages import Request, Response, Stream
+from ...work.receptions import ReceiveOptions, Reception
+from ..base import Mark, Place, Work, make_site
+from ..base import respond as respond_to
 
-__all__ = ["PUBLIC", "Application", "application", "respond", "send_stream"]
+__all__ = ["PUBLIC", "Application", "application", "receive", "respond", "send_stream"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -80,6 +83,33 @@ class _Answer:
         await _send_body(self.body, receive, send, send_stream)
         if self.background is not None:
             await self.background()
+
+
+async def receive(
+    request: HasScope,
+    function: Callable[..., object],
+    *args: object,
+    field: str | None = None,
+    **options: Unpack[ReceiveOptions],
+) -> Run:
+    """Receive the file that a request brings, and start a function with it, as one run.
+
+    All who watch the run or the activity see the bytes arrive. The rest of a form is afterwards
+    where it always is, in `await request.form()`. What does not arrive whole is answered with an
+    error, and starts nothing. See `outlive.receive`.
+
+    Args:
+        request: The request, of Starlette or FastAPI, whose body nobody has read.
+        function: What to do with the file.
+        args: What else to call it with.
+        field: Which file of a form; by default the first. Of a request without a form, the body is
+            the file, as `curl -T` sends it.
+        options: Those of `outlive.receive`.
+    """
+    from .uploads import receive_upload
+
+    begin = functools.partial(Reception, function, *args, **options)
+    return await receive_upload(cast("Any", request), field, begin)
 
 
 async def send_stream(stream: Stream, send: Send) -> None:
