@@ -58,7 +58,7 @@ class Server(NamedTuple):
 
 # Its socket for control would be in the home of whoever runs this. What hangs for two seconds is
 # killed here, and not after thirty.
-_GUNICORN = "gunicorn --no-control-socket --bind 127.0.0.1:0 --timeout 2"
+GUNICORN = "gunicorn --no-control-socket --bind 127.0.0.1:0 --timeout 2"
 _DJANGO = "tests.adapters.apps.django_app"
 _FLASK = "tests.adapters.apps.flask_app"
 _FASTAPI = "tests.adapters.apps.fastapi_app"
@@ -66,11 +66,11 @@ SERVERS = {
     "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app", notices=None),
     "Flask on its own server": Server(f"flask --app {_FLASK} run --port 0", version="1.1"),
     "Flask on gunicorn gthread": Server(
-        f"{_GUNICORN} {_FLASK}:app", "-k gthread --threads 16", viewers=15
+        f"{GUNICORN} {_FLASK}:app", "-k gthread --threads 16", viewers=15
     ),
-    "Flask on gunicorn gevent": Server(f"{_GUNICORN} {_FLASK}:app", "-k gevent"),
+    "Flask on gunicorn gevent": Server(f"{GUNICORN} {_FLASK}:app", "-k gevent"),
     "Flask on gunicorn sync": Server(
-        f"{_GUNICORN} {_FLASK}:app",
+        f"{GUNICORN} {_FLASK}:app",
         "-k sync --workers 4",
         viewers=4,
         processes=4,
@@ -88,7 +88,7 @@ SERVERS = {
     "http.server on ThreadingHTTPServer": Server("tests.adapters.apps.http_server_app"),
     "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0", notices=None),
     "Django on gunicorn gthread": Server(
-        f"{_GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=15
+        f"{GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=15
     ),
     "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi", uploads=False),
     "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi", uploads=False),

@@ -1,0 +1,131 @@
+"""Workers that come and go, and servers that start anew, cost a viewer a reconnect and no line."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from outlive import platforms
+from outlive.entries import End, Kind, RunRecord, State
+from tests.adapters.serving import GUNICORN, Served, Server
+from tests.helpers import eventually
+from tests.standalone.viewers import Watching
+
+pytestmark = pytest.mark.timeout(60)
+
+FLASK = "tests.adapters.apps.flask_app"
+THREADED = f"{GUNICORN} -k gthread --threads 16 {FLASK}:app"
+RUN = "a" * 20
+#: Seconds; a server that waited for its streams would take thirty, or for ever.
+QUICKLY = 10
+
+
+class Returning(Watching):
+    """A viewer that comes back whenever its connection is lost, as an EventSource does."""
+
+    async def _visit(self, patience: int | None) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await super()._visit(patience)
+
+
+class Watched(NamedTuple):
+    """A server, and three viewers of a run that somebody else writes."""
+
+    served: Served
+    write: Callable[[], None]
+    viewers: list[Returning]
+
+
+@contextlib.contextmanager
+def watching(server: Server, folder: Path) -> Iterator[Watched]:
+    """Serve and watch; at the end of the block the run ends, and nobody may have missed a line."""
+    served = Served(server, folder)
+    writer = served.store.create(RunRecord(id=RUN, title="x", started_at=1))
+    written: list[bytes] = []
+
+    def write() -> None:
+        written.append(b"%d\n" % len(written))
+        writer.append(Kind.OUT, written[-1])
+
+    url = f"{served.url.geturl()}{served.prefix}/live/runs/{RUN}"
+    viewers = [Returning(url, form, random.Random(1), 0) for form in ("sse", "entries", "ndjson")]
+    write()
+    with ThreadPoolExecutor(len(viewers)) as pool:
+        leaving: list[Future[None]] = [pool.submit(asyncio.run, one.watch()) for one in viewers]
+        try:
+            eventually(lambda: all(one.text == b"0\n" for one in viewers))
+            yield Watched(served, write, viewers)
+            write()
+            writer.close(End(State.SUCCEEDED, 0))
+            for each in leaving:
+                each.result(QUICKLY)
+        finally:
+            for one in viewers:
+                one.ended = True
+            stopped = served.stop(QUICKLY)
+    assert stopped
+    assert all(one.text == b"".join(written) for one in viewers)
+    assert [one.connects for one in viewers] == [2, 2, 2]
+    assert "Traceback" not in "".join(served.said)
+
+
+def workers(served: Served) -> set[int]:
+    """List the processes that the server started."""
+    found = platforms.list_processes().values()
+    return {process.pid for process in found if process.parent == served.process.pid}
+
+
+def are_back(watched: Watched) -> bool:
+    """Tell whether all viewers have come back."""
+    return all(viewer.connects == 2 for viewer in watched.viewers)
+
+
+def test_a_worker_that_has_served_enough_is_replaced(tmp_path):
+    """`--max-requests` counts a stream as one, and waits for none."""
+    enough = Server(THREADED, "--max-requests 20 --max-requests-jitter 0")
+    with watching(enough, tmp_path) as watched:
+        (old,) = workers(watched.served)
+        for _ in range(20):
+            watched.write()
+            with watched.served.ask("/watchers") as connection:
+                connection.to_end()
+        eventually(lambda: are_back(watched))
+        eventually(lambda: old not in workers(watched.served), seconds=QUICKLY)
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path):
+    """Once it was silent for longer than `--timeout`, here two seconds."""
+    with watching(Server(THREADED), tmp_path) as watched:
+        (old,) = workers(watched.served)
+        os.kill(old, signal.SIGSTOP)
+        watched.write()
+        eventually(lambda: are_back(watched))
+        assert old not in workers(watched.served)
+
+
+def test_new_code_is_served_after_a_hangup(tmp_path):
+    """New workers are started by gunicorn, and the old ones end."""
+    with watching(Server(THREADED), tmp_path) as watched:
+        (old,) = workers(watched.served)
+        watched.served.process.send_signal(signal.SIGHUP)
+        eventually(lambda: are_back(watched), seconds=QUICKLY)
+        eventually(lambda: old not in workers(watched.served), seconds=QUICKLY)
+
+
+def test_new_code_is_served_after_a_change_in_development(tmp_path):
+    """Flask's own server starts anew, by itself."""
+    code = tmp_path / "app.py"
+    code.write_text(f"from {FLASK} import app\n")
+    reloading = Server(f"flask --app {code} --debug run --port 0", version="1.1")
+    with watching(reloading, tmp_path) as watched:
+        (old,) = workers(watched.served)
+        code.write_text(f"from {FLASK} import app  # changed\n")
+        eventually(lambda: are_back(watched), seconds=QUICKLY)
+        assert old not in workers(watched.served)
