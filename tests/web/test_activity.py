@@ -62,6 +62,24 @@ def test_it_begins_at_its_end_and_shows_what_comes():
     assert json.loads(told.data).items() >= {**event, "kind": "event"}.items()
 
 
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"current": 0, "total": None}, "T: rows"),
+        ({"current": 0, "total": None, "done": True}, "T: rows done"),
+        ({"current": 7, "total": None, "unit": "files"}, "T: rows 7 files"),
+        ({"current": 0, "total": 9}, "T: rows 0/9"),
+    ],
+)
+def test_a_stage_that_counts_nothing_is_a_name(facts, line):
+    """A number says something only where there is a total, or where it moves."""
+    client = make()
+    response = connect(client, accept="text/plain")
+    told = {**STAGE, **facts, "run": "a", "title": "T", "labels": {}, "owner": None}
+    client.site.store.announce(Kind.STAGE, json.dumps(told).encode())
+    assert body_of(response).decode() == f"{line}\n"
+
+
 def test_a_line_of_text_says_what_happened():
     """One per entry; titles cannot break it."""
     client = make()

@@ -166,7 +166,9 @@ def _render(entry: Entry) -> str:
 
 
 def _render_stage(stage: dict[str, Any]) -> str:
-    numbers = [str(stage[name]) for name in ("current", "total") if stage[name] is not None]
+    is_counted = stage["current"] or stage["total"] is not None
+    counts = (stage["current"], stage["total"]) if is_counted else ()
+    numbers = [str(count) for count in counts if count is not None]
     words = [stage["name"], "/".join(numbers), stage["unit"] or "", "done" if stage["done"] else ""]
     return " ".join(word for word in words if word)
 
