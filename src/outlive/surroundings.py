@@ -9,12 +9,14 @@ from pathlib import Path
 
 from .stores import Store
 
-__all__ = ["Place", "Surroundings", "around_work", "home", "join", "store"]
+__all__ = ["Place", "Setup", "Surroundings", "around_work", "home", "join", "setups", "store"]
 
 #: A store, its URL or a directory; None for what the surroundings say.
 Place = Store | str | os.PathLike[str] | None
 #: Makes what work is done within.
 Around = Callable[[], AbstractContextManager[object]]
+#: Makes a process ready for what work imports.
+Setup = Callable[[], object]
 
 
 class Surroundings:
@@ -34,6 +36,10 @@ class Surroundings:
 
     def around_work(self) -> Around | None:
         """Get what makes the surroundings of work that is started here: it leaves no trace of it."""
+        return None
+
+    def setup(self) -> Setup | None:
+        """Get what a process that begins with nothing calls before it loads work; pickle takes it."""
         return None
 
 
@@ -67,3 +73,8 @@ def around_work() -> Around:
             yield
 
     return enter
+
+
+def setups() -> list[Setup]:
+    """Get what processes of their own call before they load work that is started here."""
+    return [setup for one in _joined if (setup := one.setup()) is not None]

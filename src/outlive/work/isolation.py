@@ -28,6 +28,7 @@ from ..sources.logs import capture_logs
 from ..sources.threads import follow_threads
 from ..stores import Store, open_store
 from ..supervisors.launching import Order, interpreter, launch, place_of
+from ..surroundings import setups
 from .functions import conclude, consume
 
 __all__ = ["IsolatedRun", "Work", "start_isolated", "work_alone"]
@@ -108,6 +109,7 @@ def _dump(work: Work, file: Any) -> None:  # noqa: ANN401 - a binary file
             "a process of its own cannot find what was defined here: put it into a module"
         )
     pickle.dump(preparation, file)
+    pickle.dump(setups(), file)
     file.write(content)
 
 
@@ -181,6 +183,8 @@ def _load(content: io.BytesIO) -> Work:
     this._inheriting = True  # noqa: SLF001 - there is no other way
     try:
         spawn.prepare(pickle.load(content))  # noqa: S301 - our own
+        for setup in pickle.load(content):  # noqa: S301 - as before
+            setup()
         work: Work = pickle.load(content)  # noqa: S301 - as before
     finally:
         del this._inheriting  # noqa: SLF001 - as before

@@ -12,7 +12,7 @@ from ...entries import RunRecord
 from ...errors import ConfigError, UploadFailed
 from ...pumps.awaiting import pump
 from ...pumps.blocking import BlockingPump
-from ...surroundings import Around, Place, Surroundings, join
+from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
 from ...web.messages import Request, Response, Stream
@@ -20,6 +20,7 @@ from ..base import Mark, Work, check_access, find_capacity, find_leaving, make_s
 from ..base import respond as respond_to
 
 try:
+    import django
     from asgiref.sync import SyncToAsync, ThreadSensitiveContext
     from django.apps import apps
     from django.conf import settings
@@ -54,6 +55,9 @@ class _Project(Surroundings):
 
     def around_work(self) -> Around | None:
         return None if _setting("DATABASES") is None else _own_connections
+
+    def setup(self) -> Setup | None:
+        return _set_up if apps.ready else None
 
 
 join(_Project())
@@ -194,6 +198,12 @@ def _own_connections() -> Iterator[None]:
         SyncToAsync.thread_sensitive_context.reset(token)
         _leave(context)
         connections.close_all()
+
+
+def _set_up() -> None:
+    """Make models importable, unless the settings come with the module of the work."""
+    if _setting("DATABASES") is not None:
+        django.setup()
 
 
 def _release() -> None:
