@@ -31,7 +31,7 @@ async function load() {
     if (error.status === 404) return fail("There is no such run here, or it is gone.");
     if (error.status === 401 || error.status === 403) return fail("You may not read this run. Open it with the address that was printed.");
   }
-  stream ??= new Stream({ entry, status, gone: fail }, { url: "?format=entries", fresh: `&tail=${TAIL}` });
+  stream ??= new Stream({ entry, status, gone: fail, full }, { url: "?format=entries", fresh: `&tail=${TAIL}` });
 }
 
 // ---- the head
@@ -82,6 +82,9 @@ function fail(sentence) {
   $("text").hidden = true;
 }
 
+// Whether there is output, nobody has said yet.
+function full() { if (!run?.began) say($("empty"), "Its output comes once there is a place."); }
+
 function announce(text) { say($("announce"), text); }
 
 // ---- entries
@@ -102,6 +105,7 @@ function textOf({ text, bytes }) {
 const KINDS = {
   start(entry) {
     if (run?.began) return;
+    say($("empty"), "No output yet.");
     if (entry.line > 1) log.begin(panel.since = entry.line);
     show({ ...entry, id: entry.run, state: run?.state ?? "running", started_at: run?.started_at ?? entry.time, began: true });
   },

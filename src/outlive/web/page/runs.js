@@ -12,11 +12,12 @@ const rows = new Map();
 const $ = (id) => document.getElementById(id);
 let waiting = [];              // what happened while the list is on its way; null once it is there
 let older = null, fresh = 0, painting = 0, retrying = 0;
+let notice = "";               // what the connection says
 const moved = new Set();
 
 dropToken();
 recall();
-const stream = new Stream({ entry, status: trouble, gone }, { url: "activity?format=entries" });
+const stream = new Stream({ entry, status, gone, full }, { url: "activity?format=entries" });
 setInterval(tick, 1000);
 $("older").addEventListener("click", more);
 $("filter").addEventListener("input", search);
@@ -53,7 +54,7 @@ async function load() {
     waiting = null;
     fill(list);
     mine.forEach(apply);
-    trouble("");
+    trouble(notice);
   } catch (error) {
     if (mine !== waiting) return;
     if (error.status === 401 || error.status === 403) return stream.stop(), trouble(REFUSED);
@@ -69,6 +70,11 @@ function gone(sentence, status) {
   if (status !== 404) return trouble(REFUSED);
   stream.begin();              // the place is gone, and with it what was missed: anew
 }
+
+function status(text) { trouble(notice = text); }
+
+// Without a place there is no news; the list as it is now is better than none.
+function full() { if (waiting) load(); }
 
 function trouble(text) {
   say($("notice-text"), text);

@@ -4,7 +4,7 @@
 const FIRST = 1000, LONGEST = 30000, ASLEEP = 60000;
 
 /** Follows `url`, in `entries`, with `fresh` behind it where nothing is known yet; calls `entry(object)`,
- *  `status(text, retry?)` and `gone(sentence, status)`. */
+ *  `status(text, retry?)`, `gone(sentence, status)`, and `full()` whenever there is no place for one more viewer. */
 export class Stream {
   constructor(handlers, { url, fresh = "" }) {
     Object.assign(this, handlers, { url, fresh, id: null, wait: FIRST, ended: false });
@@ -69,32 +69,37 @@ export class Stream {
 
   async #failed(refused) {
     this.#close();
-    const wait = this.wait * (0.5 + Math.random() / 2);
-    this.status("Connection lost. Reconnecting…", true);
+    const wait = this.wait;
     this.wait = Math.min(this.wait * 2, LONGEST);
     const attempt = this.source;
-    const why = refused ? await this.#why() : null;
+    if (!refused) this.status("Connection lost. Reconnecting…", true);
+    const { gone, places } = refused ? await this.#why() : {};
     if (attempt !== this.source || this.ended) return;
-    if (why) {
+    if (gone) {
       this.stop();
-      return this.gone(...why);
+      return this.gone(...gone);
     }
-    this.timer = setTimeout(() => this.restart(), Math.max(wait, FIRST));
+    if (places) this.full?.();
+    if (refused) this.status(places ? "As many watch as there may be. Waiting for a place…" : "Connection lost. Reconnecting…", true);
+    // Never all at once: those who wait were sent away together.
+    const least = places ? Math.max(places, wait) : wait / 2;
+    this.timer = setTimeout(() => this.restart(), Math.max(least * (1 + Math.random()), FIRST));
   }
 
-  // EventSource hides the status, so it is asked for once more.
+  // EventSource hides the status, so it is asked for once more: what is `gone`, or when `places` may be free, in ms.
   async #why() {
     const abort = new AbortController();
     try {
-      const { status } = await fetch(this.#url(), { headers: { Accept: "text/event-stream" }, signal: abort.signal });
-      if (status === 404) return ["This run, or this place in it, is gone.", status];
-      if (status === 401 || status === 403) return ["You may not read this run any more. Open it again with the address that was printed.", status];
-      if (status === 204) return ["This run has ended.", status];
+      const { status, headers } = await fetch(this.#url(), { headers: { Accept: "text/event-stream" }, signal: abort.signal });
+      if (status === 404) return { gone: ["This run, or this place in it, is gone.", status] };
+      if (status === 401 || status === 403) return { gone: ["You may not read this run any more. Open it again with the address that was printed.", status] };
+      if (status === 204) return { gone: ["This run has ended.", status] };
+      if (status === 503 && headers.has("Retry-After")) return { places: 1000 * (Number(headers.get("Retry-After")) || 1) };
     } catch {
       // no answer at all: worth another try
     } finally {
       abort.abort();
     }
-    return null;
+    return {};
   }
 }
