@@ -131,6 +131,23 @@ def test_a_file_that_is_too_large_is_refused(store):
     assert len(store.records()) == 1
 
 
+def test_whoever_uploads_is_sent_to_the_run(store):
+    """And may reload it; who only goes there has nothing to upload."""
+    app = flask.Flask(__name__)
+
+    @app.route("/", methods=["GET", "POST"])
+    def view() -> flask.Response:
+        return respond(lambda: receive(lambda file: print(file.read()), store=store), store=store)
+
+    client = app.test_client()
+    assert client.get("/").status_code == 400
+    answer = client.post("/", data={"a": (io.BytesIO(b"abc"), "a.txt")})
+    assert answer.status_code == 303
+    for _ in range(2):
+        assert client.get(f"/{answer.location}").data == b"b'abc'\n"
+    assert len(store.records()) == 1
+
+
 def test_a_form_that_is_cut_short_starts_nothing(store):
     """Even where the server does not notice."""
     body = b'--x\r\nContent-Disposition: form-data; name="a"; filename="a.txt"\r\n\r\nabc'
