@@ -135,8 +135,13 @@ def test_a_request_without_a_file_starts_nothing(served, media, body):
     path, size = f"/upload/{name}", str(len(body))
     with served.ask(path, "POST", Content_Type=media, Content_Length=size) as client:
         client.sock.sendall(body)
-        assert client.head()[0] == 400
-        assert client.to_end().count(b"\n") <= 1
+        status, headers = client.head()
+        assert status == 400
+        # Not to the end: Werkzeug waits for the client's where a body came late, and nobody read it.
+        length = int(headers.get("content-length", 1_000_000))
+        while len(client.received) < length and client.more():
+            pass
+        assert client.received.count(b"\n") <= 1
     assert name not in [record.title for record in served.store.records()]
 
 

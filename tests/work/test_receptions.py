@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -158,6 +159,16 @@ def test_a_file_that_ends_too_early_starts_nothing(store, tmp_path, size, line):
     with pytest.raises(UploadFailed, match=line):
         outlive.receive(io.BytesIO(b"x" * 3_100_000), never, size=size, store=store)
     check_failed(store, tmp_path, line)
+
+
+def test_nothing_behind_the_file_is_waited_for(store):
+    """A connection that is kept open has no end, where the server does not make one."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile("rb") as body:
+        ours.sendall(b"abc")
+        run = outlive.receive(body, len_of, size=3, store=store)
+    run.wait(SECONDS)
+    assert run.text() == "3\n"
 
 
 def test_what_reading_raises_goes_on(store, tmp_path):

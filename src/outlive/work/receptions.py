@@ -81,7 +81,7 @@ def receive(
         function: What to do with it.
         args: What else to call it with.
         name: What the file is called; by default what it says itself, otherwise `upload`.
-        size: Its bytes, where they are known: fewer are a failure.
+        size: Its bytes, where they are known: no more are read, and fewer are a failure.
         options: Those of `start`, but for `isolation`; the title is by default the file's name.
             With a `key` of which a run lives, that is returned and nothing is read. `limit`: the
             bytes that the file may have.
@@ -100,8 +100,8 @@ def no_file(field: str | None = None) -> UploadFailed:
     )
 
 
-def _read(file: Readable) -> bytes:
-    chunk = file.read(CHUNK_SIZE)
+def _read(file: Readable, size: int) -> bytes:
+    chunk = file.read(size)
     if not isinstance(chunk, bytes | bytearray | memoryview):
         raise ConfigError(f"a file to receive gives bytes when it is read, not {chunk!r:.100}")
     return chunk
@@ -181,11 +181,15 @@ class Reception:
 
     def read(self, file: Readable) -> Run:
         """Take all of a file, and finish; raises UploadFailed, also where it is shorter than `size`."""
-        while self._upload is not None and (chunk := _read(file)):
+        while self._upload is not None and (chunk := _read(file, self._wanted())):
             self.write(chunk)
         if self._size is not None and self.received < self._size:
             self.abort()
         return self.finish()
+
+    def _wanted(self) -> int:
+        # Behind a body, a connection that is kept would have one wait for the next request.
+        return CHUNK_SIZE if self._size is None else min(CHUNK_SIZE, self._size - self.received)
 
     def finish(self) -> Run:
         """Start the function with the file, which has come whole; raises UploadFailed."""
