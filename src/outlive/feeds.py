@@ -55,6 +55,7 @@ class Feed:
         self.journal = journal
         self.format = form
         self._viewers = 0
+        self._viewers_lock = threading.Lock()
         self._state = form.state
         self._has_partials = type(form).partial is not Format.partial
         self._reader = Reader(journal)
@@ -75,13 +76,18 @@ class Feed:
 
     def enter(self) -> None:
         """Count one more viewer: for one alone nothing is kept."""
-        with self._lock:
+        with self._viewers_lock:
             self._viewers += 1
 
     def leave(self) -> None:
         """Count one viewer less."""
-        with self._lock:
+        with self._viewers_lock:
             self._viewers -= 1
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether who reads now may have to wait."""
+        return self._lock.locked()
 
     def read(self, place: Place, since: object = None, size: int = READ_SIZE) -> Chunk:
         """Get what follows a place.

@@ -147,6 +147,25 @@ def test_a_cancelled_pump_watches_no_longer():
     asyncio.run(main())
 
 
+def test_a_turn_in_a_thread_holds_up_no_loop():
+    """Others who want the same wait for it there, too."""
+    journal = make_journal([(Kind.OUT, b"x")], end=None)
+
+    async def main() -> None:
+        viewer = make_viewer(journal)
+        chunks = awaiting.pump(viewer)
+        with viewer.feed._lock:
+            first = asyncio.ensure_future(anext(chunks))
+            for _ in range(10):
+                await asyncio.sleep(0.001)
+            assert not first.done()
+        async with asyncio.timeout(30):
+            assert await first == b"x"
+        await chunks.aclose()
+
+    asyncio.run(main())
+
+
 @pytest.fixture
 def server() -> Iterator[uvicorn.Server]:
     """Make uvicorn, as it is when it serves."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from ..pumps.blocking import BlockingPump
 from ..runs import Run
 from ..settings import application_store
 from ..stores import Store
-from ..surroundings import Place
+from ..surroundings import Around, Place, Surroundings, join
 from ..web.access import Access
 from ..web.answers import Site
 from ..web.messages import Request, Response, Stream
@@ -48,6 +49,20 @@ __all__ = [
 Environ = Mapping[str, Any]
 #: A run, what starts one, or what happens to all runs.
 Work = Run | Activity | Callable[[], Run]
+
+
+class _Loop(Surroundings):
+    """What is known where work is started on an event loop: that this ends with its server."""
+
+    def around_work(self) -> Around | None:
+        if "asyncio" not in sys.modules:
+            return None
+        from ..endings import end_with_server
+
+        return end_with_server
+
+
+join(_Loop())
 
 
 def respond(

@@ -38,7 +38,7 @@ async def pump(viewer: Viewer) -> AsyncGenerator[bytes, None]:
         sleeper = stack.enter_context(_Sleeper(viewer.feed.journal))
         has_slept = True
         try:
-            steps = _Turns(turns(viewer, sleeper.look), asks=viewer.format.asks)
+            steps = _Turns(turns(viewer, sleeper.look), viewer)
             while not sleeper.is_over:
                 step = await steps.take()
                 if step is None:
@@ -62,16 +62,20 @@ async def pump(viewer: Viewer) -> AsyncGenerator[bytes, None]:
 
 
 class _Turns:
-    """Takes turns: in a thread where they ask somebody, and from a slow one on until all is read."""
+    """Takes turns of a viewer: in a thread where they ask somebody, or wait for another's.
 
-    def __init__(self, steps: Iterator[bytes | float], *, asks: bool) -> None:
+    And from a slow one on until all is read.
+    """
+
+    def __init__(self, steps: Iterator[bytes | float], viewer: Viewer) -> None:
         self._steps = steps
-        self._asks = self._in_thread = asks
+        self._feed = viewer.feed
+        self._asks = self._in_thread = viewer.format.asks
 
     async def take(self) -> bytes | float | None:
         """Take one; None is the end."""
         began = monotonic()
-        if self._in_thread:
+        if self._in_thread or self._feed.is_busy:
             step = await asyncio.to_thread(next, self._steps, None)
         else:
             step = next(self._steps, None)

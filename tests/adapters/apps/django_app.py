@@ -76,6 +76,13 @@ def work(request, kind: str, name: str):
     return respond(request, functools.partial(begin, kind, name), mark=(0.3, "*** Interval\n"))
 
 
+async def rest(request, name: str):
+    """Start async work, on the loop, and show it."""
+    from outlive.adapters.django import respond
+
+    return respond(request, functools.partial(begin, "rest", name))
+
+
 @csrf_exempt
 def upload(request, name: str) -> HttpResponse:
     """Receive a file, and tell a field that comes after it."""
@@ -108,6 +115,7 @@ urlpatterns = [
     path(f"{PREFIX[1:]}/watchers", watchers),
     path(f"{PREFIX[1:]}/databases", databases),
     path(f"{PREFIX[1:]}/upload/<str:name>", upload),
+    path(f"{PREFIX[1:]}/rest/<str:name>", rest),
     path(f"{PREFIX[1:]}/<str:kind>/<str:name>", work),
     path("favicon.ico", icon),
 ]

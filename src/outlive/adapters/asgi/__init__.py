@@ -9,10 +9,8 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Protocol, Unpack, cast
 
-from ...endings import end_with_server
 from ...pumps.awaiting import pump
 from ...runs import Run
-from ...surroundings import Around, Surroundings, join
 from ...web.access import PUBLIC, Access
 from ...web.answers import Site, answer
 from ...web.messages import Request, Response, Stream
@@ -176,16 +174,6 @@ async def _left(receive: Receive) -> None:
     """Wait until the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-class _AsgiSurroundings(Surroundings):
-    """What is known around an application: that its loop ends with its server."""
-
-    def around_work(self) -> Around:
-        return end_with_server
-
-
-join(_AsgiSurroundings())
 
 
 def _request(scope: Scope) -> Request:
