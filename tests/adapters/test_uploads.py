@@ -110,15 +110,19 @@ def test_a_form_is_received(served):
     assert run.text() == f"Gr\u00f6\u00dfe.csv {len(CONTENT)} {sha256(CONTENT).hexdigest()}\n"
 
 
-def test_a_body_that_is_no_form_is_the_file(served):
-    """As `curl -T` sends it."""
-    name = new_name()
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_body_that_is_no_form_is_the_file(serve, server):
+    """As `curl -T` sends it; it is seen as it comes, where it comes so."""
+    served, name, half = serve(server), new_name(), len(CONTENT) // 2
     with served.ask(f"/upload/{name}", "PUT", Content_Length=str(len(CONTENT))) as client:
-        client.sock.sendall(CONTENT)
+        client.sock.sendall(CONTENT[:half])
+        if SERVERS[server].uploads:
+            assert find(served, name).state is State.RUNNING
+        client.sock.sendall(CONTENT[half:])
         assert client.head()[0] == 200
     run = find(served, name)
     assert run.wait(30) is State.SUCCEEDED
-    assert run.text().startswith(f"upload {len(CONTENT)} ")
+    assert f" {len(CONTENT)} {sha256(CONTENT).hexdigest()}\n" in run.text()
 
 
 @pytest.mark.parametrize(

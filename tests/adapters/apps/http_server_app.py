@@ -3,8 +3,9 @@
 import functools
 from http.server import ThreadingHTTPServer
 
+import outlive
 from outlive.adapters.http_server import OutliveHandler, respond
-from tests.adapters.apps.work import PREFIX, begin, count_watchers, may
+from tests.adapters.apps.work import PREFIX, begin, count_watchers, may, measure
 
 
 class Handler(OutliveHandler, access=may, prefix=f"{PREFIX}/live"):
@@ -15,14 +16,17 @@ class Handler(OutliveHandler, access=may, prefix=f"{PREFIX}/live"):
         place, _, name = self.path.partition("?")[0].removeprefix(f"{PREFIX}/").partition("/")
         if place in ("steps", "count"):
             respond(self, functools.partial(begin, place, name), mark=(0.3, "*** Interval\n"))
-        elif place == "watchers":
+        elif place in ("watchers", "upload"):
+            if place == "upload":
+                size = int(self.headers["Content-Length"])
+                outlive.receive(self.rfile, measure, size=size, title=name)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(count_watchers().encode())
         else:
             super().do_GET()
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.util import shift_path_info
 from wsgiref.validate import validator
 
+import outlive
 from outlive.adapters.wsgi import application, respond
-from tests.adapters.apps.work import PREFIX, begin, count_watchers, may
+from tests.adapters.apps.work import PREFIX, begin, count_watchers, may, measure
 
 live = application(access=may)
 
@@ -22,6 +23,9 @@ def app(environ, start_response):
         name = environ["PATH_INFO"].lstrip("/")
         start = functools.partial(begin, place, name)
         return respond(environ, start_response, start, mark=(0.3, "*** Interval\n"))
+    if place == "upload":
+        size, name = int(environ["CONTENT_LENGTH"]), environ["PATH_INFO"].lstrip("/")
+        outlive.receive(environ["wsgi.input"], measure, size=size, title=name)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [count_watchers().encode()]
 
