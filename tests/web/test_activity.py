@@ -244,3 +244,40 @@ def test_a_cursor_of_a_run_is_none_of_the_activity():
     (start, *_) = parse_events(body_of(client.ask(f"/runs/{LIVING}?format=sse")))
     assert client.ask(f"/activity?from={start.last_id}").status == 404
     assert client.ask(f"/runs/{LIVING}?from={cursor_at_end(client)}").status == 404
+
+
+@pytest.mark.parametrize("form", ["text", "sse", "entries", "ndjson"])
+def test_those_who_are_shown_the_same_share_its_bytes(form):
+    """Who asks for other labels, or whom a hook is asked about, shares nothing; all get the same."""
+    client = make()
+    site = replace(client.site, access=lambda *_: True)
+    asked = Client(site)
+    url = f"format={form}&label=kind=upload"
+    streams = [connect(each, url).body for each in (client, client, asked, asked)]
+    streams.append(connect(client, f"format={form}&label=kind=x").body)
+    viewers = [stream.viewer for stream in streams if isinstance(stream, Stream)]
+    feeds = [viewer.feed for viewer in viewers]
+    assert feeds[0] is feeds[1]
+    assert len(set(feeds)) == 4
+    for feed in feeds:
+        feed.enter()
+    received = [b"".join(viewer.take(viewer.feed.read(viewer.place), 0.0)) for viewer in viewers]
+    for number in range(30):
+        kind = "upload" if number % 3 else "other"
+        work(client, f"{number:020}", title=f"Import {number}", kind=kind)
+        for place in range(number % 4 + 1):
+            viewer = viewers[place]
+            received[place] += b"".join(viewer.take(viewer.feed.read(viewer.place), 0.0))
+            if place == number % 4:
+                viewer.tick(100.0 * number)
+    work(client, "f" * 20, kind="other")
+    for place, viewer in enumerate(viewers):
+        while (chunk := viewer.feed.read(viewer.place)).has_entries:
+            received[place] += b"".join(viewer.take(chunk, 0.0))
+    assert received[0] == received[1] == received[2] == received[3]
+    assert b"Import 29" in received[0]
+    assert viewers[0].place == viewers[1].place
+    for now in (1e6, 2e6):
+        beats = [viewer.tick(now) for viewer in viewers[:4]]
+        assert beats[0] == beats[1] == beats[2] == beats[3]
+        assert (form in ("sse", "entries") and now < 2e6) == (b"moved" in b"".join(beats[0]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
 from ..entries import End, Entry, Gap, Kind, Position, RunRecord, State
@@ -18,19 +19,33 @@ __all__ = [
     "ACTIVITY_FORMATS",
     "ACTIVITY_TYPES",
     "ActivityFormat",
+    "Wanted",
     "parse_labels",
     "record_of",
-    "shows_labels",
 ]
 
 Shows = Callable[[RunRecord], bool]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Shows the runs that have all these labels, or of a server that shows `only` one, that one.
+
+    Equal ones show the same to everybody; a function that asks who is there is equal to no other.
+    """
+
+    labels: frozenset[tuple[str, str]]
+    only: str | None = None
+
+    def __call__(self, record: RunRecord) -> bool:
+        """Tell whether a run is among them."""
+        return self.only in (None, record.id) and self.labels <= record.labels.items()
 
 
 class ActivityFormat(Format):
     """Writes those entries of the activity whose run `shows` lets through."""
 
     ends = False
-    state: Any = None
 
     def __init__(self, run: str, shows: Shows) -> None:
         super().__init__(run)
@@ -40,8 +55,15 @@ class ActivityFormat(Format):
 
     @property
     def likeness(self) -> Hashable:
-        # What is shown is decided for each request.
-        return self
+        return type(self), self._shows
+
+    @property
+    def state(self) -> Hashable:
+        return self._hidden
+
+    @state.setter
+    def state(self, state: Any) -> None:  # noqa: ANN401 - what else it is has each base its own
+        self._hidden = state
 
     def encode(self, entry: Entry) -> bytes:
         if entry.kind is not Kind.GAP and not self._shows(record_of(entry)):
@@ -142,11 +164,6 @@ def parse_labels(texts: list[str]) -> dict[str, str]:
             raise FormatError(f"a label is KEY=VALUE, not {text[:40]!r}")
         labels[key] = value
     return labels
-
-
-def shows_labels(record: RunRecord, labels: Mapping[str, str]) -> bool:
-    """Tell whether a run has all these labels."""
-    return labels.items() <= record.labels.items()
 
 
 def _render(entry: Entry) -> str:

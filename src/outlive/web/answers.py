@@ -31,7 +31,7 @@ from ..journals.base import Journal
 from ..stores import Store
 from ..viewers import Viewer, locate, parse_origin
 from .access import PUBLIC, Access, Action, Guard, check_proof
-from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, parse_labels, shows_labels
+from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, Wanted, parse_labels
 from .messages import Request, Response, Stream
 from .negotiation import best_match
 from .seats import Seat
@@ -245,15 +245,15 @@ def _activity(request: Request, site: Site) -> Response:
     if form is None:
         known = ", ".join(ACTIVITY_FORMATS)
         return _error(request, 406 if not name else 400, f"the formats are {known}")
-    labels = parse_labels(request.all("label"))
+    wanted = Wanted(frozenset(parse_labels(request.all("label")).items()), site.only)
 
     def shows(record: RunRecord) -> bool:
-        is_asked = site.only in (None, record.id) and shows_labels(record, labels)
-        return is_asked and site.access(request, "list", record)
+        return wanted(record) and site.access(request, "list", record)
 
     journal = site.store.activity()
-    view = form(journal.run, shows)
-    view.asks = site.access is not PUBLIC
+    asks = site.access is not PUBLIC
+    view = form(journal.run, shows if asks else wanted)
+    view.asks = asks
     return open_stream(request, view, journal, site.on_goodbye)
 
 

@@ -21,7 +21,7 @@ from ..formats.text import TextFormat
 from ..journals.base import Journal
 from ..stores import Store
 from ..viewers import parse_origin
-from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, shows_labels
+from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, Wanted
 from .answers import complete, open_stream, read_asset, redirect, stream_headers
 from .messages import Request, Response
 from .negotiation import best_match
@@ -74,7 +74,7 @@ def _show_activity(request: Request, store: Store, labels: Mapping[str, str]) ->
     if name not in ACTIVITY_FORMATS:
         raise FormatError(f"the formats are {', '.join(ACTIVITY_FORMATS)}")
     journal = store.activity()
-    form = ACTIVITY_FORMATS[name](journal.run, lambda record: shows_labels(record, labels))
+    form = ACTIVITY_FORMATS[name](journal.run, Wanted(frozenset(labels.items())))
     return open_stream(request, form, journal)
 
 
