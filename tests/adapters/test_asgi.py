@@ -8,8 +8,12 @@ from collections.abc import MutableMapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urljoin
 
+import httpx
 import pytest
+import starlette.requests
+from fastapi import FastAPI
 
 import outlive
 from outlive.adapters.asgi import PUBLIC, Application, application, respond
@@ -103,6 +107,39 @@ def test_the_prefix_is_taken_off(path):
         exchange = Exchange(make_client(), path, root_path="/deep")
         await exchange.over()
         assert exchange.body == b"one\ntwo\n"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("root", ["", "/outer"])
+def test_it_is_at_home_in_an_application_within_another(root, tmp_path):
+    """Wherever the proxy has that: links and redirections are relative to what the client asked."""
+    inner, outer = FastAPI(), FastAPI()
+    inner.mount("/live", application(access=PUBLIC, store=tmp_path))
+
+    @inner.get("/count")
+    async def count(request: starlette.requests.Request) -> Any:
+        return respond(request, lambda: outlive.start(print, "1", store=tmp_path), store=tmp_path)
+
+    outer.mount("/sub", inner)
+
+    async def ask(path: str, **headers: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app=outer, root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://x{root}") as client:
+            return await client.get(path, headers=headers)
+
+    async def main() -> None:
+        browser = {"Accept": BROWSER, "Sec-Fetch-Mode": "navigate"}
+        shown = await ask("/sub/count", **browser)
+        assert shown.status_code == 303
+        assert shown.headers["location"].startswith("?from=")
+        again = await ask(f"/sub/count{shown.headers['location']}", **browser)
+        assert (again.status_code, again.text.count("1\n")) == (200, 1)
+        listed = await ask("/sub/live/", Accept="application/json")
+        assert [run["title"] for run in listed.json()["runs"]] == ["print"]
+        assert (await ask("/sub/live/static/page.css")).status_code == 200
+        bare = await ask("/sub/live")
+        assert urljoin(str(bare.url), bare.headers["location"]).endswith(f"{root}/sub/live/")
 
     asyncio.run(main())
 
