@@ -93,6 +93,7 @@ SERVERS = {
     "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi", uploads=False),
     "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi", uploads=False),
     "FastAPI on uvicorn": Server(f"uvicorn --port 0 {_FASTAPI}:app"),
+    "FastAPI on gunicorn asgi": Server(f"{GUNICORN} {_FASTAPI}:app", "-k asgi"),
     "FastAPI on granian": Server(f"granian --interface asgi --port PORT {_FASTAPI}:app"),
     "FastAPI on hypercorn": Server(f"hypercorn --bind 127.0.0.1:0 {_FASTAPI}:app"),
 }

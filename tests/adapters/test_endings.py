@@ -8,7 +8,7 @@ import pytest
 from outlive.entries import State
 from tests.adapters.serving import SERVERS, Served
 
-ASYNC = [f"FastAPI on {name}" for name in ("uvicorn", "granian", "hypercorn")]
+ASYNC = [f"FastAPI on {name}" for name in ("uvicorn", "gunicorn asgi", "granian", "hypercorn")]
 # Not daphne, which kills the requests that Django has open, and logs what that complains of.
 ASYNC += ["Django on uvicorn"]
 EXTRAS = {
