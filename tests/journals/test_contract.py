@@ -295,6 +295,18 @@ def test_watchers_are_woken_until_they_stop(create):
     assert len(calls) == heard
 
 
+def test_news_are_told_apart_from_none(create):
+    """Each is another object, also to begin to watch: what came before, nobody may have told."""
+    journal = create().journal
+    seen = [journal.moved]
+    stop = journal.watch(lambda: seen.append(journal.moved))
+    seen.append(journal.moved)
+    journal.notify()
+    assert len(set(seen)) == 3
+    assert journal.moved is seen[-1]
+    stop()
+
+
 def test_no_wake_up_is_lost(create):
     """A reader that sleeps between looks until woken gets everything, however it is timed."""
     writer = create()

@@ -166,6 +166,8 @@ class Journal(ABC):
         """Call `callback` from any thread whenever something happened; returns how to stop."""
         with self._watchers_lock:
             self._watchers.add(callback)
+        # What came while nobody watched, nobody told.
+        self.moved = object()
 
         def stop() -> None:
             with self._watchers_lock:

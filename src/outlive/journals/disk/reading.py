@@ -249,6 +249,7 @@ class DiskJournal(Journal):
             # A writer in this process tells its readers itself.
             if self._stop_watching is None and self.writer is None:
                 self._stop_watching = platforms.watch(self.folder, self.notify)
+        self.moved = object()
 
         def stop() -> None:
             with self._watchers_lock:
