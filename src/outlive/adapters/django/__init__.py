@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,9 @@ from ..base import respond as respond_to
 
 try:
     import django
-    from asgiref.sync import SyncToAsync, ThreadSensitiveContext
     from django.apps import apps
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
-    from django.db import connections
     from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
     from django.http.response import HttpResponseBase
     from django.urls import URLPattern, re_path
@@ -34,6 +32,7 @@ try:
 except ModuleNotFoundError:
     raise ModuleNotFoundError("Django is missing: pip install django", name="django") from None
 
+from .databases import leave_thread, own_connections, release_connections
 from .uploads import receive
 
 __all__ = ["PUBLIC", "make_urls", "receive", "respond"]
@@ -54,7 +53,7 @@ class _Project(Surroundings):
         return None if folder is None else Path(folder)
 
     def around_work(self) -> Around | None:
-        return None if _setting("DATABASES") is None else _own_connections
+        return None if _setting("DATABASES") is None else own_connections
 
     def setup(self) -> Setup | None:
         return _set_up if apps.ready else None
@@ -108,7 +107,7 @@ def _bind(may: May, request: HttpRequest) -> Access:
         finally:
             # What it opens in another thread than the view's, nobody would close.
             if threading.current_thread() is not home:
-                _release()
+                release_connections()
 
     return decide
 
@@ -150,7 +149,7 @@ def _read_request(request: HttpRequest, prefix: str, path: str) -> Request:
         method=request.method,
         path=path,
         prefix=prefix,
-        query_string=request.META["QUERY_STRING"],
+        query_string=request.META.get("QUERY_STRING", ""),
         headers={name.lower(): value for name, value in request.headers.items()},
         native=request,
         capacity=find_capacity(request.META),
@@ -173,7 +172,7 @@ def _wait_for_stream(stream: Stream, request: HttpRequest) -> BlockingPump:
 
     def is_over() -> bool:
         # Asked before each wait: a stream that is open for an hour must not hold a connection.
-        _release()
+        release_connections()
         return has_left()
 
     return BlockingPump(*stream, is_over)
@@ -181,41 +180,13 @@ def _wait_for_stream(stream: Stream, request: HttpRequest) -> BlockingPump:
 
 async def _await_stream(stream: Stream, _: HttpRequest) -> AsyncIterator[bytes]:
     # As above; and Django keeps a thread for what a request does without await.
-    _leave(SyncToAsync.thread_sensitive_context.get(None))
+    leave_thread()
     async with aclosing(pump(*stream)) as chunks:
         async for data in chunks:
             yield data
-
-
-@contextmanager
-def _own_connections() -> Iterator[None]:
-    """Have work use no connections of a request, and close its own at its end."""
-    context = ThreadSensitiveContext()
-    token = SyncToAsync.thread_sensitive_context.set(context)
-    try:
-        yield
-    finally:
-        SyncToAsync.thread_sensitive_context.reset(token)
-        _leave(context)
-        connections.close_all()
 
 
 def _set_up() -> None:
     """Make models importable, unless the settings come with the module of the work."""
     if _setting("DATABASES") is not None:
         django.setup()
-
-
-def _release() -> None:
-    """Close the connections of this thread, but for those amid a transaction: a test's, then."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
-
-
-def _leave(context: ThreadSensitiveContext | None) -> None:
-    """Let the thread go in which a context did what is not async, and close its connections."""
-    executor = SyncToAsync.context_to_thread_executor.pop(context, None) if context else None
-    if executor is not None:
-        executor.submit(connections.close_all)
-        executor.shutdown(wait=False)
