@@ -150,6 +150,29 @@ def test_the_stages_around_the_newest_are_announced_before_it(store, monkeypatch
     ]
 
 
+def test_the_end_of_what_was_announced_always_is(store, monkeypatch):
+    """A bar that somebody draws does not stay; of what nobody heard, the end is no news either."""
+    monkeypatch.setattr(announcing, "STAGE_SECONDS", 60.0)
+    writer = store.create(record())
+
+    def tell(name: str, current: int, *, done: bool) -> None:
+        facts = json.loads(stage(current, done=done)) | {"name": name}
+        writer.append(Kind.STAGE, json.dumps(facts).encode())
+
+    tell("received", 1, done=False)
+    tell("received", 2, done=True)
+    for done in (False, True):
+        tell("unheard", 3, done=done)
+    tell("parse", 4, done=False)
+    writer.close(DONE)
+    found = [entry.data for entry in read(store) if entry.kind is Kind.STAGE]
+    assert [(each["name"], each["current"], each["done"]) for each in found] == [
+        ("received", 1, False),
+        ("received", 2, True),
+        ("parse", 4, False),
+    ]
+
+
 def test_a_stage_that_waited_is_announced_when_it_is_time(store, monkeypatch):
     """Although nothing follows."""
     monkeypatch.setattr(announcing, "STAGE_SECONDS", 0.05)

@@ -22,7 +22,8 @@ class StageAnnouncer:
     """Announces the stages of a run, at most four a second; the last one always.
 
     What is left out is what another stage followed; the stages around one are announced before it,
-    so that whoever follows the activity knows where the run is.
+    and the end of one that was announced always: so that whoever follows the activity knows where
+    the run is, and has no bar that stays.
     """
 
     def __init__(self, record: RunRecord, announce: Callable[[Kind, bytes], None]) -> None:
@@ -32,6 +33,8 @@ class StageAnnouncer:
         #: By name, as their parents are known; those that were not announced as they are now.
         self._stages: dict[str, _Stage] = {}
         self._changed: set[str] = set()
+        #: Those that were announced and not done then.
+        self._open: set[str] = set()
         self._newest = ""
         self._timer: threading.Timer | None = None
         self._next_at = 0.0
@@ -66,6 +69,7 @@ class StageAnnouncer:
             first = next(iter(self._stages))
             del self._stages[first]
             self._changed.discard(first)
+            self._open.discard(first)
 
     def flush(self) -> None:
         """Announce what waits."""
@@ -73,13 +77,22 @@ class StageAnnouncer:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            news = [name for name in self._path() if name in self._changed]
+            path = self._path()
+            news = [*self._left(path), *(name for name in path if name in self._changed)]
             self._changed.clear()
             self._next_at = time.monotonic() + STAGE_SECONDS * len(news)
             # With the lock, so that stages stay in order.
             for name in news:
-                payload = json.dumps(self._stages[name] | self._sender).encode()
-                self._announce(Kind.STAGE, payload)
+                stage = self._stages[name]
+                (self._open.discard if stage.get("done") else self._open.add)(name)
+                self._announce(Kind.STAGE, json.dumps(stage | self._sender).encode())
+
+    def _left(self, path: list[str]) -> list[str]:
+        """Name what was announced, is done by now, and is not where the run is."""
+        elsewhere = self._open & self._changed - set(path)
+        return [
+            name for name in self._stages if name in elsewhere and self._stages[name].get("done")
+        ]
 
     def _path(self) -> list[str]:
         """Name the newest stage and those around it, the outermost first."""
