@@ -235,6 +235,15 @@ def test_by_default_the_runs_are_for_the_staff(project):
         assert [ask_as(user, project) for user in (staff, User(), AnonymousUser())] == [403] * 3
 
 
+def test_without_users_nobody_can_be_staff(project):
+    """Whoever runs this is told, and nobody else."""
+    with (
+        override_settings(OUTLIVE={}),
+        pytest.raises(ConfigError, match="AuthenticationMiddleware"),
+    ):
+        mount(project).get("/live/")
+
+
 @pytest.mark.parametrize("may", [may_list, f"{__name__}.may_list"])
 def test_access_is_a_function_or_where_it_is(project, may, monkeypatch):
     """It gets Django's own request."""

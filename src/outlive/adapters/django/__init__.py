@@ -92,7 +92,13 @@ def _serve(request: HttpRequest, rest: str) -> HttpResponseBase:
     prefix = request.path.removesuffix(rest)
     if prefix.endswith("/"):
         prefix, rest = prefix[:-1], f"/{rest}"
-    site = make_site(_bind(_find_access(), request), None)
+    may = _find_access()
+    if may is _is_staff and not hasattr(request, "user"):
+        raise ConfigError(
+            "without AuthenticationMiddleware nobody knows who may see the runs: add it to "
+            'MIDDLEWARE, or set OUTLIVE = {"ACCESS": …}'
+        )
+    site = make_site(_bind(may, request), None)
     return _translate(answer(_read_request(request, prefix, rest), site), request)
 
 
