@@ -68,13 +68,18 @@ def viewer_limit(capacity: int | None) -> int:
     """Get how many may watch in one process at once; the server can bear `capacity`, if it tells."""
     text = VIEWERS.value()
     if not text:
-        return _VIEWER_LIMIT if capacity is None else capacity
+        import resource
+
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = _VIEWER_LIMIT if capacity is None else capacity
+        # Each has a connection, and may have a run of its own, which is read from a file.
+        return most if files == resource.RLIM_INFINITY else min(most, files // 2)
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"{VIEWERS.variable}: give a number, not {text[:40]!r}")
     return int(text)
 
 
-#: Of processes that tell nothing: each viewer has a descriptor, of which systems give 1,024.
+#: Of processes that tell nothing: so many threads, at most, were found to do no harm.
 _VIEWER_LIMIT = 1000
 
 

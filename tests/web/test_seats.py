@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -151,7 +152,12 @@ def test_a_forked_child_has_no_viewers_yet(client):
 def test_the_limit_is_the_users_the_servers_or_a_sane_one(monkeypatch):
     """In this order; what is no number is refused with a reason."""
     monkeypatch.delenv("OUTLIVE_VIEWERS", raising=False)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (4096, 4096))
     assert (viewer_limit(None), viewer_limit(7)) == (1000, 7)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    assert (viewer_limit(None), viewer_limit(7)) == (512, 7)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert viewer_limit(None) == 1000
     monkeypatch.setenv("OUTLIVE_VIEWERS", "20")
     assert (viewer_limit(None), viewer_limit(7)) == (20, 20)
     monkeypatch.setenv("OUTLIVE_VIEWERS", "many")
