@@ -110,7 +110,8 @@ class _Lookout:
         server = self._server
         if not hasattr(server, "should_exit"):
             return False
-        limit = server.limit_max_requests
+        # Older ones have it elsewhere.
+        limit = getattr(server, "limit_max_requests", None)
         return bool(server.should_exit or (limit and server.server_state.total_requests >= limit))
 
     def _tell(self) -> None:
@@ -124,7 +125,8 @@ def _find_event() -> Any:  # noqa: ANN401 - an event of multiprocessing, which m
     """Find what hypercorn tells its processes with; multiprocessing has no public name for it."""
     library = sys.modules.get("multiprocessing")
     process = None if library is None else library.current_process()
-    return getattr(process, "_kwargs", {}).get("shutdown_event")
+    event = getattr(process, "_kwargs", {}).get("shutdown_event")
+    return event if hasattr(event, "is_set") else None
 
 
 _lookouts: dict[asyncio.AbstractEventLoop, _Lookout] = {}
