@@ -2,6 +2,8 @@
 
 import contextlib
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,17 @@ EXTRAS = {
 CASES = [(name, extra) for name in ASYNC for extra in EXTRAS.get(name, [""])]
 
 
+@contextlib.contextmanager
+def serving(name: str, folder: Path, extra: str = "") -> Iterator[Served]:
+    """Start a server with a further option; it is gone afterwards, whatever the test finds."""
+    kind = SERVERS[name]
+    served = Served(kind._replace(options=f"{kind.options} {extra}"), folder)
+    try:
+        yield served
+    finally:
+        served.stop(kind.ends)
+
+
 def state_of(served: Served, title: str) -> State:
     """Get the state of a run, as it stands on the disk."""
     [record] = [record for record in served.store.records() if record.title == title]
@@ -28,16 +41,14 @@ def state_of(served: Served, title: str) -> State:
 @pytest.mark.parametrize("viewers", [0, 2])
 def test_work_on_the_loop_of_a_server_ends_with_it(name, extra, viewers, tmp_path):
     """It is cancelled, whether or not somebody watches; no run of it becomes lost."""
-    kind = SERVERS[name]
-    served = Served(kind._replace(options=f"{kind.options} {extra}"), tmp_path)
-    with contextlib.ExitStack() as stack:
+    with serving(name, tmp_path, extra) as served, contextlib.ExitStack() as stack:
         for _ in range(viewers):
             viewer = stack.enter_context(served.ask("/rest/x", Accept="text/event-stream"))
             viewer.until(b"resting")
         if not viewers:
             with served.ask("/rest/x") as viewer:
                 viewer.until(b"resting")
-        assert served.stop(kind.ends)
+        assert served.stop(served.kind.ends)
     said = "".join(served.said)
     assert state_of(served, "x") is State.CANCELLED
     assert "Traceback" not in said
@@ -47,22 +58,25 @@ def test_work_on_the_loop_of_a_server_ends_with_it(name, extra, viewers, tmp_pat
 @pytest.mark.parametrize("name", ASYNC)
 def test_who_reconnects_anyway_leaves_no_error_in_the_log(name, tmp_path):
     """A stream of events is ended properly, which an EventSource takes as it takes a cut."""
-    served = Served(SERVERS[name], tmp_path)
-    with served.ask("/rest/x", Accept="text/event-stream") as viewer:
+    with (
+        serving(name, tmp_path) as served,
+        served.ask("/rest/x", Accept="text/event-stream") as viewer,
+    ):
         viewer.until(b"resting")
-        assert served.stop(SERVERS[name].ends)
+        assert served.stop(served.kind.ends)
         viewer.to_end()
     assert not re.search("error", "".join(served.said), re.IGNORECASE)
 
 
 def test_a_server_that_has_served_enough_ends_its_streams(tmp_path):
     """Uvicorn would wait for them, and serve nobody meanwhile."""
-    kind = SERVERS["FastAPI on uvicorn"]
-    served = Served(kind._replace(options="--limit-max-requests 3"), tmp_path)
-    with served.ask("/rest/x") as viewer:
+    with (
+        serving("FastAPI on uvicorn", tmp_path, "--limit-max-requests 3") as served,
+        served.ask("/rest/x") as viewer,
+    ):
         viewer.until(b"resting")
         for _ in range(3):
             with served.ask("/live/") as other:
                 other.to_end()
         viewer.to_end()
-        assert served.stop(kind.ends)
+        assert served.stop(served.kind.ends)
