@@ -9,7 +9,17 @@ from pathlib import Path
 
 from .stores import Store
 
-__all__ = ["Place", "Setup", "Surroundings", "around_work", "home", "join", "setups", "store"]
+__all__ = [
+    "Place",
+    "Setup",
+    "Surroundings",
+    "around_work",
+    "home",
+    "is_reloaded",
+    "join",
+    "setups",
+    "store",
+]
 
 #: A store, its URL or a directory; None for what the surroundings say.
 Place = Store | str | os.PathLike[str] | None
@@ -41,6 +51,10 @@ class Surroundings:
     def setup(self) -> Setup | None:
         """Get what a process that begins with nothing calls before it loads work; pickle takes it."""
         return None
+
+    def is_reloaded(self) -> bool:
+        """Tell whether another process takes the place of this one as soon as code changes."""
+        return False
 
 
 _joined: list[Surroundings] = []
@@ -78,3 +92,8 @@ def around_work() -> Around:
 def setups() -> list[Setup]:
     """Get what processes of their own call before they load work that is started here."""
     return [setup for one in _joined if (setup := one.setup()) is not None]
+
+
+def is_reloaded() -> bool:
+    """Tell whether this is a development server's process that serves until code changes."""
+    return any(one.is_reloaded() for one in _joined)

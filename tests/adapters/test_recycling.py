@@ -14,7 +14,8 @@ import pytest
 
 from outlive import platforms
 from outlive.entries import End, Kind, RunRecord, State
-from tests.adapters.serving import GUNICORN, Served, Server
+from outlive.journals.base import Journal
+from tests.adapters.serving import GUNICORN, Served, Server, body_of
 from tests.helpers import eventually
 from tests.standalone.viewers import Watching
 
@@ -129,3 +130,34 @@ def test_new_code_is_served_after_a_change_in_development(tmp_path):
         code.write_text(f"from {FLASK} import app  # changed\n")
         eventually(lambda: are_back(watched), seconds=QUICKLY)
         assert old not in workers(watched.served)
+
+
+def has_ended(journal: Journal) -> bool:
+    """Tell whether a run has ended, or nobody writes it any more."""
+    journal.settle()
+    return journal.end() is not None
+
+
+@pytest.mark.parametrize(
+    ("wait", "state"), [("pass", State.CANCELLED), ("time.sleep(9)", State.LOST)]
+)
+def test_work_without_an_end_does_not_hold_up_new_code(tmp_path, wait, state):
+    """It is asked to end; what does not hear that in time is left behind, with all that it wrote."""
+    code = tmp_path / "app.py"
+    code.write_text(
+        f"import time, outlive\nfrom {FLASK} import app\n"
+        f"def work():\n    while True:\n        yield 'line'\n        {wait}\n"
+        "@app.get('/deep/start')\ndef start():\n    return outlive.start(work).id\n"
+    )
+    served = Served(Server(f"flask --app {code} --debug run --port 0", version="1.1"), tmp_path)
+    try:
+        with served.ask("/start") as connection:
+            journal = served.store.journal(body_of(connection).decode())
+        code.write_text(f"from {FLASK} import app\n")
+        eventually(lambda: has_ended(journal), seconds=QUICKLY)
+        assert served.store.record(journal.run).end.state is state
+        with served.ask("/watchers") as connection:
+            connection.to_end()
+    finally:
+        assert served.stop(QUICKLY)
+    assert "Traceback" not in "".join(served.said)

@@ -32,6 +32,7 @@ try:
     import flask
     from werkzeug.formparser import FormDataParser, MultiPartParser
     from werkzeug.sansio.multipart import File
+    from werkzeug.serving import is_running_from_reloader
 except ModuleNotFoundError:
     raise ModuleNotFoundError("Flask is missing: pip install flask", name="flask") from None
 
@@ -50,6 +51,9 @@ class _Application(Surroundings):
         # A fresh one, and not the request's: what teardown closes is the work's own.
         application: flask.Flask = flask.current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - Flask's own way
         return application.app_context
+
+    def is_reloaded(self) -> bool:
+        return is_running_from_reloader()
 
 
 join(_Application())

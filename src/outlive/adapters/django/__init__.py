@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
@@ -27,6 +28,7 @@ try:
     from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
     from django.http.response import HttpResponseBase
     from django.urls import URLPattern, re_path
+    from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
     from django.utils.module_loading import import_string
     from django.views.decorators.csrf import csrf_exempt
 except ModuleNotFoundError:
@@ -57,6 +59,9 @@ class _Project(Surroundings):
 
     def setup(self) -> Setup | None:
         return _set_up if apps.ready else None
+
+    def is_reloaded(self) -> bool:
+        return os.environ.get(DJANGO_AUTORELOAD_ENV) == "true"
 
 
 join(_Project())
