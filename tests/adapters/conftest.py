@@ -1,6 +1,7 @@
 """Servers that all tests share: to start one takes a second."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,15 +14,15 @@ Serve = Callable[[str], Served]
 def serve(tmp_path_factory) -> Iterator[Serve]:
     """Give what starts a server, once."""
     started: dict[str, Served] = {}
+    with ExitStack() as stack:
 
-    def start(name: str) -> Served:
-        if name not in started:
-            started[name] = Served(SERVERS[name], tmp_path_factory.mktemp("served"))
-        return started[name]
+        def start(name: str) -> Served:
+            if name not in started:
+                folder = tmp_path_factory.mktemp("served")
+                started[name] = stack.enter_context(Served(SERVERS[name], folder))
+            return started[name]
 
-    yield start
-    for served in started.values():
-        served.stop(5)
+        yield start
 
 
 @pytest.fixture(params=SERVERS)

@@ -7,17 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from outlive.stores import DirectoryStore
 from tests.adapters.proxies import Nginx
 from tests.helpers import eventually, free_port
+from tests.listening import Listener
 from tests.standalone.servers import PATIENCE, Connection, dechunk
 
 #: Viewers at once where a row sets no limit.
@@ -105,11 +105,10 @@ SERVERS |= {
 
 @dataclass
 class Served:
-    """A server that serves, its store, and the files that tell its work what to do."""
+    """A server that serves until its block is left, its store, and the files that its work obeys."""
 
     kind: Server
     folder: Path
-    said: list[str] = field(default_factory=list)
     #: Whether heartbeats and a proxy's patience are shorter here than in real life.
     hurried: bool = True
 
@@ -117,7 +116,6 @@ class Served:
         self.viewers = self.kind.viewers or MANY
         self.folder.mkdir(exist_ok=True)
         self.store = DirectoryStore(self.folder / "store")
-        self._told = threading.Event()
         program, *rest = self.kind.command.replace("PORT", str(free_port())).split()
         self.process = subprocess.Popen(
             [sys.executable, "-m", program, *self.kind.options.split(), *rest],
@@ -137,27 +135,29 @@ class Served:
             # For its own children, too, are to be killed where it hangs.
             start_new_session=True,
         )
-        self._listener = threading.Thread(target=self._listen)
-        self._listener.start()
-        assert self._told.wait(PATIENCE), self.said
-        address = _ADDRESS.search("".join(self.said))
-        assert address is not None, self.said
-        self.url, self.prefix = urlsplit(f"http://{address[1]}"), PREFIX
+        self._nginx: Nginx | None = None
+        self._listener = Listener(self.process, _ADDRESS)
+        self.said = self._listener.said
+        try:
+            self._find()
+        except BaseException:
+            self.stop(0)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(self.kind.ends)
+
+    def _find(self) -> None:
+        """Wait until it listens, and find out where."""
+        self.url, self.prefix = urlsplit(f"http://{self._listener.wait()}"), PREFIX
         eventually(self._listens)
-        self._nginx = None
         if self.kind.nginx:
             limit = "proxy_read_timeout 2s;" if self.hurried else ""
             self._nginx = Nginx(self.folder / "nginx", self.url.netloc, limit)
             self.url, self.prefix = urlsplit(self._nginx.url), f"/outer{PREFIX}"
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said.append(line)
-            if _ADDRESS.search(line):
-                self._told.set()
-        self.process.stdout.close()
-        self._told.set()
 
     def _listens(self) -> bool:
         """Tell whether it is there already: granian says before where that will be."""
@@ -167,7 +167,7 @@ class Served:
         return False
 
     def stop(self, seconds: float) -> bool:
-        """End the server, as its users do; tells whether it did within this time."""
+        """End the server, as its users do, if it goes on; tells whether it did within this time."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(seconds)

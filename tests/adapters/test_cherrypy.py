@@ -276,17 +276,20 @@ def test_work_is_a_thread_of_cherrypys():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_request_to_end_is_enough(number, tmp_path):
     """Streams of views and of the page are cut, and can be seen to be; the work is waited for."""
-    served = Served(SERVERS["CherryPy on its own server"]._replace(version="1.1"), tmp_path)
-    with served.ask("/steps/x") as view, served.ask("/live/activity?format=sse") as activity:
+    kind = SERVERS["CherryPy on its own server"]._replace(version="1.1")
+    with (
+        Served(kind, tmp_path) as served,
+        served.ask("/steps/x") as view,
+        served.ask("/live/activity?format=sse") as activity,
+    ):
         served.step("x", 1)
         view.until(b"line 1\n")
         activity.until(b"event: start")
         served.process.send_signal(number)
         for viewer in (view, activity):
             assert not viewer.to_end().endswith(b"0\r\n\r\n")
-    served.step("x", "end")
-    served.process.wait(PATIENCE)
-    assert served.stop(0.1)
+        served.step("x", "end")
+        served.process.wait(PATIENCE)
     assert "Traceback" not in "".join(served.said)
     [record] = served.store.records()
     assert record.as_json()["state"] == "succeeded"

@@ -332,23 +332,20 @@ def test_what_is_not_received_is_told(project, exempt):
 )
 def test_an_open_stream_holds_no_connection_to_a_database(name, tmp_path):
     """Neither that of its view, though those are to be kept, nor those of its access hook."""
-    served, work = Served(SERVERS[name], tmp_path), new_name()
-    try:
-        with (
-            served.ask(f"/steps/{work}") as run,
-            served.ask("/live/activity", **EVENTS) as activity,
-        ):
-            for number in range(1, 4):
-                served.step(work, number)
-                run.until(b"line %d" % number)
-            other = new_name()
-            with served.ask(f"/count/{other}") as viewer:
-                viewer.to_end()
-            activity.until(other.encode())
-            eventually(lambda: count_databases(served) == 0)
-    finally:
+    work, other = new_name(), new_name()
+    with (
+        Served(SERVERS[name], tmp_path) as served,
+        served.ask(f"/steps/{work}") as run,
+        served.ask("/live/activity", **EVENTS) as activity,
+    ):
+        for number in range(1, 4):
+            served.step(work, number)
+            run.until(b"line %d" % number)
+        with served.ask(f"/count/{other}") as viewer:
+            viewer.to_end()
+        activity.until(other.encode())
+        eventually(lambda: count_databases(served) == 0)
         served.step(work, "end")
-        served.stop(5)
 
 
 def count_databases(served) -> int:

@@ -85,9 +85,8 @@ def test_a_command_starts_work_that_has_its_models(project):
 def test_a_reload_ends_streams_and_leaves_no_process(project):
     """Of a run that goes on elsewhere; its viewers find the new server in the same place."""
     place = f"--pythonpath {project} --settings shop.settings 127.0.0.1:PORT"
-    served = Served(Server(f"django runserver {place}"), project)
-    try:
-        run = "a" * 20
+    run = "a" * 20
+    with Served(Server(f"django runserver {place}"), project) as served:
         writer = served.store.create(RunRecord(id=run, title="x", started_at=1))
         writer.append(Kind.OUT, b"line 1\n")
         with served.ask(f"/live/runs/{run}") as viewer:
@@ -100,8 +99,6 @@ def test_a_reload_ends_streams_and_leaves_no_process(project):
         with served.ask(f"/live/runs/{run}") as viewer:
             viewer.until(b"line 1\n")
         writer.close(DONE)
-    finally:
-        served.stop(5)
 
 
 def children(served: Served) -> set[int]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,15 +19,10 @@ EXTRAS = {
 CASES = [(name, extra) for name in ASYNC for extra in EXTRAS.get(name, [""])]
 
 
-@contextlib.contextmanager
-def serving(name: str, folder: Path, extra: str = "") -> Iterator[Served]:
-    """Start a server with a further option; it is gone afterwards, whatever the test finds."""
+def serve_with(extra: str, name: str, folder: Path) -> Served:
+    """Start a server with a further option."""
     kind = SERVERS[name]
-    served = Served(kind._replace(options=f"{kind.options} {extra}"), folder)
-    try:
-        yield served
-    finally:
-        served.stop(kind.ends)
+    return Served(kind._replace(options=f"{kind.options} {extra}"), folder)
 
 
 def state_of(served: Served, title: str) -> State:
@@ -41,7 +35,7 @@ def state_of(served: Served, title: str) -> State:
 @pytest.mark.parametrize("viewers", [0, 2])
 def test_work_on_the_loop_of_a_server_ends_with_it(name, extra, viewers, tmp_path):
     """It is cancelled, whether or not somebody watches; no run of it becomes lost."""
-    with serving(name, tmp_path, extra) as served, contextlib.ExitStack() as stack:
+    with serve_with(extra, name, tmp_path) as served, contextlib.ExitStack() as stack:
         for _ in range(viewers):
             viewer = stack.enter_context(served.ask("/rest/x", Accept="text/event-stream"))
             viewer.until(b"resting")
@@ -59,7 +53,7 @@ def test_work_on_the_loop_of_a_server_ends_with_it(name, extra, viewers, tmp_pat
 def test_who_reconnects_anyway_leaves_no_error_in_the_log(name, tmp_path):
     """A stream of events is ended properly, which an EventSource takes as it takes a cut."""
     with (
-        serving(name, tmp_path) as served,
+        Served(SERVERS[name], tmp_path) as served,
         served.ask("/rest/x", Accept="text/event-stream") as viewer,
     ):
         viewer.until(b"resting")
@@ -71,7 +65,7 @@ def test_who_reconnects_anyway_leaves_no_error_in_the_log(name, tmp_path):
 def test_a_server_that_has_served_enough_ends_its_streams(tmp_path):
     """Uvicorn would wait for them, and serve nobody meanwhile."""
     with (
-        serving("FastAPI on uvicorn", tmp_path, "--limit-max-requests 3") as served,
+        serve_with("--limit-max-requests 3", "FastAPI on uvicorn", tmp_path) as served,
         served.ask("/rest/x") as viewer,
     ):
         viewer.until(b"resting")

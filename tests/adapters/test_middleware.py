@@ -16,9 +16,9 @@ def served(tmp_path_factory) -> Iterator[Served]:
     """Start the application with all of it."""
     kind = SERVERS["FastAPI on uvicorn"]
     command = kind.command.replace("fastapi_app", "fastapi_middleware_app")
-    served = Served(kind._replace(command=command), tmp_path_factory.mktemp("served"))
-    yield served
-    served.stop(5)
+    folder = tmp_path_factory.mktemp("served")
+    with Served(kind._replace(command=command), folder) as served:
+        yield served
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -47,18 +47,19 @@ class Watched(NamedTuple):
 @contextlib.contextmanager
 def watching(server: Server, folder: Path) -> Iterator[Watched]:
     """Serve and watch; at the end of the block the run ends, and nobody may have missed a line."""
-    served = Served(server, folder)
-    writer = served.store.create(RunRecord(id=RUN, title="x", started_at=1))
+    forms = ("sse", "entries", "ndjson")
     written: list[bytes] = []
 
     def write() -> None:
         written.append(b"%d\n" % len(written))
         writer.append(Kind.OUT, written[-1])
 
-    url = f"{served.url.geturl()}{served.prefix}/live/runs/{RUN}"
-    viewers = [Returning(url, form, random.Random(1), 0) for form in ("sse", "entries", "ndjson")]
-    write()
-    with ThreadPoolExecutor(len(viewers)) as pool:
+    # In this order: viewers wait for as long as there is a server.
+    with ThreadPoolExecutor(len(forms)) as pool, Served(server, folder) as served:
+        writer = served.store.create(RunRecord(id=RUN, title="x", started_at=1))
+        url = f"{served.url.geturl()}{served.prefix}/live/runs/{RUN}"
+        viewers = [Returning(url, form, random.Random(1), 0) for form in forms]
+        write()
         leaving: list[Future[None]] = [pool.submit(asyncio.run, one.watch()) for one in viewers]
         try:
             eventually(lambda: all(one.text == b"0\n" for one in viewers))
@@ -70,8 +71,7 @@ def watching(server: Server, folder: Path) -> Iterator[Watched]:
         finally:
             for one in viewers:
                 one.ended = True
-            stopped = served.stop(QUICKLY)
-    assert stopped
+        assert served.stop(QUICKLY)
     assert all(one.text == b"".join(written) for one in viewers)
     assert [one.connects for one in viewers] == [2, 2, 2]
     assert "Traceback" not in "".join(served.said)
@@ -149,8 +149,8 @@ def test_work_without_an_end_does_not_hold_up_new_code(tmp_path, wait, state):
         f"def work():\n    while True:\n        yield 'line'\n        {wait}\n"
         "@app.get('/deep/start')\ndef start():\n    return outlive.start(work).id\n"
     )
-    served = Served(Server(f"flask --app {code} --debug run --port 0", version="1.1"), tmp_path)
-    try:
+    reloading = Server(f"flask --app {code} --debug run --port 0", version="1.1")
+    with Served(reloading, tmp_path) as served:
         with served.ask("/start") as connection:
             journal = served.store.journal(body_of(connection).decode())
         code.write_text(f"from {FLASK} import app\n")
@@ -158,6 +158,5 @@ def test_work_without_an_end_does_not_hold_up_new_code(tmp_path, wait, state):
         assert served.store.record(journal.run).end.state is state
         with served.ask("/watchers") as connection:
             connection.to_end()
-    finally:
         assert served.stop(QUICKLY)
     assert "Traceback" not in "".join(served.said)

@@ -279,10 +279,13 @@ def read_and_close(viewer: Connection) -> None:
 @pytest.mark.parametrize("name", SERVERS)
 def test_open_streams_do_not_keep_a_server_from_ending(name, tmp_path):
     """Ten of them are cut, and are not waited for."""
-    served = Served(SERVERS[name], tmp_path)
     forms = itertools.cycle(["text", "sse", "ndjson", "html"])
-    count = min(10, served.viewers)
-    with writing(served) as (run, _), ThreadPoolExecutor(count) as pool:
+    with (
+        Served(SERVERS[name], tmp_path) as served,
+        writing(served) as (run, _),
+        ThreadPoolExecutor(10) as pool,
+    ):
+        count = min(10, served.viewers)
         viewers = [served.ask(f"/live/runs/{run}?format={next(forms)}") for _ in range(count)]
         for viewer in viewers:
             viewer.until(b"line 1")
@@ -302,13 +305,12 @@ def test_silence_is_survived_as_long_as_the_row_says(serve):
 def test_real_silence_is_survived_as_long_as_the_row_says(tmp_path):
     """With the heartbeat and the patience that users have."""
     names = [name for name, kind in SERVERS.items() if kind.nginx]
-    servers = [
-        Served(SERVERS[name], tmp_path / str(place), hurried=False)
-        for place, name in enumerate(names)
-    ]
-    check_silence(servers, 70)
-    for served in servers:
-        assert served.stop(served.kind.ends)
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(Served(SERVERS[name], tmp_path / str(place), hurried=False))
+            for place, name in enumerate(names)
+        ]
+        check_silence(servers, 70)
 
 
 def check_silence(servers: Iterable[Served], seconds: float) -> None:

@@ -7,17 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from outlive.errors import RunFinished
 from outlive.stores import DirectoryStore
+from tests.listening import Listener
 from tests.standalone.servers import PATIENCE, Connection
 
 ROOT = Path(__file__).parents[2]
-_URL = re.compile(r"http://[\w.\[\]:]+:\d+")
+_URL = re.compile(r"(http://[\w.\[\]:]+:\d+)")
 
 
 class Example:
@@ -25,9 +25,7 @@ class Example:
 
     def __init__(self, arguments: list[str], folder: Path, **environment: str) -> None:
         self.folder = folder
-        self.said: list[str] = []
         self.store = DirectoryStore(folder / "store")
-        self._told = threading.Event()
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -43,11 +41,13 @@ class Example:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._listener = threading.Thread(target=self._listen)
-        self._listener.start()
-        assert self._told.wait(PATIENCE), self.said
-        [self.url, *_] = _URL.findall("".join(self.said)) or [""]
-        assert self.url, self.said
+        self._listener = Listener(self.process, _URL)
+        self.said = self._listener.said
+        try:
+            self.url = self._listener.wait()
+        except BaseException:
+            self.stop()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -58,15 +58,6 @@ class Example:
             with contextlib.suppress(RunFinished):
                 self.store.journal(record.id).request_cancel()
         self.stop()
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said.append(line)
-            if _URL.search(line):
-                self._told.set()
-        self.process.stdout.close()
-        self._told.set()
 
     def stop(self) -> None:
         """End it by Ctrl-C, once."""
