@@ -37,9 +37,9 @@ __all__ = [
     "check_access",
     "find_capacity",
     "find_connection",
-    "find_leaving",
     "make_site",
     "open_body",
+    "open_stream",
     "read_environ",
     "respond",
     "send",
@@ -127,11 +127,18 @@ def send(
 def open_body(
     response: Response, environ: Environ, is_ending: Callable[[], bool] = lambda: False
 ) -> Iterable[bytes]:
-    """Make what a WSGI server iterates over; a stream waits in the server's thread."""
+    """Make what a WSGI server iterates over."""
     if not isinstance(response.body, Stream):
         return [response.body]
-    has_left = find_leaving(environ)
-    return BlockingPump(*response.body, lambda: has_left() or is_ending())
+    return open_stream(response.body, environ, is_ending)
+
+
+def open_stream(
+    stream: Stream, environ: Environ, is_ending: Callable[[], bool] = lambda: False
+) -> BlockingPump:
+    """Make what a WSGI server iterates over, of a stream; `is_ending` is asked before each wait."""
+    has_left = _find_leaving(environ)
+    return BlockingPump(*stream, lambda: has_left() or is_ending())
 
 
 def read_environ(environ: Environ) -> Request:
@@ -157,14 +164,17 @@ def _decode(path: str) -> str:
     return path.encode("latin-1").decode(errors="replace")
 
 
-def find_leaving(environ: Environ) -> Callable[[], bool]:
+def _find_leaving(environ: Environ) -> Callable[[], bool]:
     """Find out how this server tells that a client has gone, or that it is about to end."""
     connection = find_connection(environ)
     has_left = environ.get("waitress.client_disconnected", lambda: False)
 
     def is_over() -> bool:
+        worker = _find_worker()
+        _tell_alive(worker)
         gone = connection is not None and platforms.is_left(connection.fileno())
-        return gone or has_left() or _is_stopping()
+        # gunicorn's worker, once it was asked to end, would wait for streams, and then kill.
+        return gone or has_left() or (worker is not None and not worker.alive)
 
     return is_over
 
@@ -197,18 +207,11 @@ def find_connection(environ: Environ) -> Any:  # noqa: ANN401 - a socket, or a f
     return getattr(environ.get("wsgi.input"), "rfile", None)
 
 
-def _is_stopping() -> bool:
-    """Tell whether gunicorn's worker was asked to end: it would wait for streams, and then kill.
-
-    A stream that holds the thread in which a `sync` worker tells its master that it is alive does
-    so for it: or a stream, and what runs beside it, would be killed after 30 seconds.
-    """
-    worker = _find_worker()
-    _tell_alive(worker)
-    return worker is not None and not worker.alive
-
-
 def _tell_alive(worker: Any) -> None:  # noqa: ANN401 - as above
+    """Tell gunicorn that its worker lives, where this holds the thread in which that does.
+
+    A `sync` worker would be killed after 30 seconds, and with it what runs beside.
+    """
     if worker is not None and threading.current_thread() is threading.main_thread():
         worker.notify()
 

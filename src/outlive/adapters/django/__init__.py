@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from typing import Any
 from ...entries import RunRecord
 from ...errors import ConfigError, UploadFailed
 from ...pumps.awaiting import pump
-from ...pumps.blocking import BlockingPump
 from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
 from ...web.messages import Request, Response, Stream
-from ..base import Mark, Work, check_access, find_capacity, find_leaving, make_site
+from ..base import Mark, Work, check_access, find_capacity, make_site, open_stream
 from ..base import respond as respond_to
 
 try:
@@ -178,15 +177,13 @@ def _translate(response: Response, request: HttpRequest) -> HttpResponseBase:
     )
 
 
-def _wait_for_stream(stream: Stream, request: HttpRequest) -> BlockingPump:
-    has_left = find_leaving(request.META)
-
-    def is_over() -> bool:
+def _wait_for_stream(stream: Stream, request: HttpRequest) -> Iterable[bytes]:
+    def is_ending() -> bool:
         # Asked before each wait: a stream that is open for an hour must not hold a connection.
         release_connections()
-        return has_left()
+        return False
 
-    return BlockingPump(*stream, is_over)
+    return open_stream(stream, request.META, is_ending)
 
 
 async def _await_stream(stream: Stream, _: HttpRequest) -> AsyncIterator[bytes]:
