@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import platforms
 from ..activities import Activity
@@ -23,7 +23,7 @@ from ..web.access import Access
 from ..web.answers import Site
 from ..web.messages import Request, Response, Stream
 from ..web.views import Mark, answer_activity, answer_run, answer_start
-from ..work.receptions import Reception
+from ..work.receptions import Reception, no_file
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse
@@ -35,6 +35,7 @@ __all__ = [
     "Place",
     "Work",
     "check_access",
+    "comes_in_form",
     "find_capacity",
     "find_connection",
     "make_site",
@@ -222,3 +223,21 @@ class LongReception(Reception):
     def write(self, chunk: bytes) -> None:
         _tell_alive(_find_worker())
         super().write(chunk)
+
+
+class Headers(Protocol):
+    """The headers of a request, whose names may be written in any way."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+    def __contains__(self, name: str, /) -> bool: ...
+
+
+def comes_in_form(headers: Headers, field: str | None) -> bool:
+    """Tell whether an upload is a file of a form, or all of a body; raises UploadFailed for neither."""
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return True
+    has_body = headers.get("Content-Length", "").isdecimal() or "Transfer-Encoding" in headers
+    if kind == "application/x-www-form-urlencoded" or not has_body:
+        raise no_file(field)
+    return False

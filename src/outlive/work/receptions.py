@@ -35,7 +35,7 @@ from .functions import Call, begin, check_function
 from .interrupts import HeldInterrupts
 from .outcomes import judge, write_text
 
-__all__ = ["ReceiveOptions", "Reception", "no_file", "receive"]
+__all__ = ["CHUNK_SIZE", "ReceiveOptions", "Reception", "no_file", "receive"]
 
 #: Bytes that are read of a file at a time.
 CHUNK_SIZE = 64 * 1024

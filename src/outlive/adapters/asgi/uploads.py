@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from ...errors import UploadFailed
 from ...runs import Run
 from ...work.receptions import CHUNK_SIZE, Reception, no_file
+from ..base import comes_in_form
 
 __all__ = ["receive_upload"]
 
@@ -38,23 +39,20 @@ async def receive_upload(
         try:
             file = await _take(request, field, open_file)
             return await file.start()
-        except ClientDisconnect:
-            raise HTTPException(400, "the client is gone") from None
         except UploadFailed as error:
             raise HTTPException(error.status, str(error)) from None
-        except MultiPartException as error:
-            raise HTTPException(400, f"the form is damaged: {error.message}") from None
 
 
 async def _take(request: Request, field: str | None, open_file: Open) -> _File:
     """Take the file of a form, or a body that is none."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        return await _take_of_form(request, field, open_file)
-    has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
-    if kind == "application/x-www-form-urlencoded" or not has_body:
-        raise no_file(field)
-    return await _copy(request.stream(), open_file("upload"))
+    try:
+        if comes_in_form(request.headers, field):
+            return await _take_of_form(request, field, open_file)
+        return await _copy(request.stream(), open_file("upload"))
+    except ClientDisconnect:
+        raise UploadFailed("the client is gone") from None
+    except MultiPartException as error:
+        raise UploadFailed(f"the form is damaged: {error.message}") from None
 
 
 async def _take_of_form(request: Request, field: str | None, open_file: Open) -> _File:

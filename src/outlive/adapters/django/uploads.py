@@ -17,7 +17,7 @@ from django.http.multipartparser import MultiPartParserError
 from ...errors import UploadFailed
 from ...runs import Run
 from ...work.receptions import ReceiveOptions, Reception, no_file
-from ..base import LongReception
+from ..base import LongReception, comes_in_form
 
 __all__ = ["receive"]
 
@@ -58,12 +58,9 @@ class _BadUpload(UploadFailed, BadRequest):  # type: ignore[misc]
 
 
 def _receive_body(request: HttpRequest, field: str | None, begin: Begin) -> Run:
-    size = request.META.get("CONTENT_LENGTH") or ""
-    has_body = size.isdecimal() or "Transfer-Encoding" in request.headers
-    if not has_body or request.content_type == "application/x-www-form-urlencoded":
-        raise no_file(field)
-    if request.content_type == "multipart/form-data":
+    if comes_in_form(request.headers, field):
         return _receive_form(request, field, begin)
+    size = request.META.get("CONTENT_LENGTH") or ""
     with begin(name="upload", size=int(size) if size else None) as reception:
         return reception.read(request)
 

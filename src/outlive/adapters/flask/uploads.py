@@ -1,117 +1,22 @@
-"""Outlive in a Flask application: views that start work, and the whole page."""
+"""Uploads in Flask: one file of a form goes to a run, by a parser as Flask has them."""
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import IO, Any, Unpack, cast
 
-from ..errors import UploadFailed
-from ..runs import Run
-from ..surroundings import Around, Place, Surroundings, join
-from ..web.access import PUBLIC, Access
-from ..web.answers import answer
-from ..web.messages import Response
-from ..work.receptions import ReceiveOptions, Reception, no_file
-from .base import (
-    Environ,
-    LongReception,
-    Mark,
-    Work,
-    check_access,
-    make_site,
-    open_body,
-    read_environ,
-)
-from .base import respond as respond_to
+import flask
+from werkzeug.formparser import FormDataParser, MultiPartParser
+from werkzeug.sansio.multipart import File
 
-try:
-    import flask
-    from werkzeug.formparser import FormDataParser, MultiPartParser
-    from werkzeug.sansio.multipart import File
-    from werkzeug.serving import is_running_from_reloader
-except ModuleNotFoundError:
-    raise ModuleNotFoundError("Flask is missing: pip install flask", name="flask") from None
+from ...errors import UploadFailed
+from ...runs import Run
+from ...work.receptions import ReceiveOptions, Reception, no_file
+from ..base import LongReception, comes_in_form
 
-__all__ = ["PUBLIC", "Outlive", "receive", "respond"]
-
-
-class _Application(Surroundings):
-    """The current application: where it keeps runs, and its context for work."""
-
-    def store(self) -> Place:
-        return flask.current_app.config.get("OUTLIVE_STORE") if flask.has_app_context() else None
-
-    def around_work(self) -> Around | None:
-        if not flask.has_app_context():
-            return None
-        # A fresh one, and not the request's: what teardown closes is the work's own.
-        application: flask.Flask = flask.current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - Flask's own way
-        return application.app_context
-
-    def is_reloaded(self) -> bool:
-        return is_running_from_reloader()
-
-
-join(_Application())
-
-
-class Outlive:
-    """The whole API and page of a store, under a prefix of an application.
-
-    `access(request, action, run)` tells whether a request may `list`, `read` or `cancel` runs, and
-    may use Flask's own `request` and `session`; PUBLIC lets everybody. The store is by default
-    that of `outlive.start`: of `app.config["OUTLIVE_STORE"]`, where that is set.
-    """
-
-    def __init__(
-        self, app: flask.Flask, *, access: Access, url_prefix: str = "/runs", store: Place = None
-    ) -> None:
-        self._access, self._store = check_access(access), store
-        self._prefix = url_prefix.rstrip("/")
-        for rule in ("", "/", "/<path:_>"):
-            app.add_url_rule(
-                f"{self._prefix}{rule}" or "/", "outlive", self._serve, methods=["GET", "POST"]
-            )
-
-    def _serve(self, _: str = "") -> flask.Response:
-        environ = flask.request.environ
-        request = read_environ(environ)
-        path = request.path.removeprefix(self._prefix)
-        request = replace(request, prefix=request.prefix + self._prefix, path=path)
-        # What streams is still filtered when Flask has left the request.
-        keep = contextvars.copy_context().run
-        site = make_site(lambda *asked: keep(self._access, *asked), self._store)
-        return _translate(answer(request, site), environ)
-
-
-def respond(work: Work, *, store: Place = None, mark: Mark | None = None) -> flask.Response:
-    r"""Answer the current request with a run, or with what a callable starts.
-
-    The callable is called only where the request names no run by its cursor, and never for HEAD:
-    no reload and no reconnect starts work twice.
-
-    Args:
-        work: A run, a callable that returns one, as `lambda: outlive.start(job)` does, or
-            `outlive.activity()`.
-        store: Where the callable starts its runs; by default that of `outlive.start`.
-        mark: In text, what breaks a silence, and after how many seconds: `(5, "*** Interval\n")`.
-    """
-    environ = flask.request.environ
-    return _translate(respond_to(read_environ(environ), work, store=store, mark=mark), environ)
-
-
-def _translate(response: Response, environ: Environ) -> flask.Response:
-    # What passes through directly is not collected, whatever comes after the view.
-    return flask.Response(
-        open_body(response, environ),
-        response.status,
-        list(response.headers),
-        direct_passthrough=True,
-    )
+__all__ = ["receive"]
 
 
 def receive(
@@ -134,19 +39,13 @@ def receive(
         options: Those of `outlive.receive`; Flask's MAX_CONTENT_LENGTH is a limit, too.
     """
     try:
-        if flask.request.mimetype == "multipart/form-data":
+        if comes_in_form(flask.request.headers, field):
             return _receive_form(field, partial(LongReception, function, *args, **options))
-        if flask.request.mimetype == "application/x-www-form-urlencoded" or not _has_body():
-            raise no_file(field)
         size = flask.request.content_length
         with LongReception(function, *args, name="upload", size=size, **options) as reception:
             return reception.read(flask.request.stream)
     except UploadFailed as error:
         flask.abort(flask.Response(f"{error}\n", error.status, mimetype="text/plain"))
-
-
-def _has_body() -> bool:
-    return flask.request.content_length is not None or "Transfer-Encoding" in flask.request.headers
 
 
 def _receive_form(field: str | None, begin: Callable[..., Reception]) -> Run:
