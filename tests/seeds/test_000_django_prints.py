@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,8 +154,7 @@ def test_the_page_is_whole_and_shows_text_as_text(served, page):
 def test_the_job_of_the_seed_is_what_it_shows_by_itself(tmp_path):
     """As its README says: a line per second, each as it is printed."""
     with Example(["examples/django_prints/app.py"], tmp_path) as example:
-        command = ["curl", "-sN", "--max-time", "2.5", f"{example.url}/stream/"]
-        said = subprocess.run(command, check=False, capture_output=True, text=True)
-        assert said.stdout.startswith("Task #0\nTask #1\n")
+        with example.ask("/stream/") as viewer:
+            assert b"\r\n\r\nTask #0\nTask #1\n" in viewer.until(b"Task #1\n")
         # It would be waited for.
         example.process.kill()

@@ -1,7 +1,6 @@
 """Seed 001, records of logging of a Django view: what was wrong, and is not in the example."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,9 +125,9 @@ def test_the_page_is_valid_from_its_start_and_shows_text_as_text(served, page):
 def test_the_import_is_what_it_shows_by_itself(tmp_path):
     """As its README says: a record per second."""
     with Example(["examples/django_logging/app.py"], tmp_path) as example:
-        command = ["curl", "-sN", "--max-time", "2.5", f"{example.url}/import/"]
-        said = subprocess.run(command, check=False, capture_output=True, text=True)
-        found = [match[1] for line in said.stdout.splitlines() if (match := LINE.fullmatch(line))]
+        with example.ask("/import/") as viewer:
+            said = viewer.until(b"log 2\n").decode()
+        found = [match[1] for line in said.splitlines() if (match := LINE.fullmatch(line))]
         assert found[:2] == ["log 1", "log 2"]
         # It would be waited for.
         example.process.kill()

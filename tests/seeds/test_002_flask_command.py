@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -253,11 +252,6 @@ def test_the_page_of_the_seed_works_unchanged(stepper, page):
 
 def test_the_loop_of_the_seed_is_what_it_shows_by_itself(tmp_path):
     """Without a setting, as its README says."""
-    with Example([APP], tmp_path) as example:
-        said = subprocess.run(
-            ["curl", "-sN", "--max-time", "2.5", f"{example.url}/stream"],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-    assert said.stdout.startswith("0\n1\n")
+    with Example([APP], tmp_path) as example, example.ask("/stream") as viewer:
+        viewer.head()
+        assert dechunk(viewer.until(b"1\n"))[0].startswith(b"0\n1\n")
