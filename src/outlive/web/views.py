@@ -103,7 +103,7 @@ def _find(request: Request, store: Store) -> Journal:
 
 
 def _preview(request: Request, mark: Mark | None, seat: Seat | None) -> Response:
-    """Answer as far as that is possible without a run: what is wrong, and headers."""
+    """Answer as far as that is possible without a run, whose viewer then has its place."""
     if "prefetch" in request.headers.get("sec-purpose", ""):
         # Chromium then asks anew once the user really goes there (Speculation Rules, 2.1).
         raise JournalUnavailable("nothing is started by a prefetch")

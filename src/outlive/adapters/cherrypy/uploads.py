@@ -74,7 +74,7 @@ def _receive_form(field: str | None, begin: Callable[..., Reception]) -> Run:
     with contextlib.ExitStack() as stack:
         receptions: list[Reception] = []
 
-        class ReceivedPart(Part):  # type: ignore[misc]
+        class ReceivedPart(Part):
             def make_file(self) -> Any:  # noqa: ANN401 - as CherryPy has it
                 if receptions or not self.filename or field not in (None, self.name):
                     return super().make_file()
@@ -124,7 +124,7 @@ class _Received:
         self._flush()
 
 
-class _Refusal(cherrypy.HTTPError):  # type: ignore[misc]
+class _Refusal(cherrypy.HTTPError):
     """Tells in one line why nothing was received."""
 
     def set_response(self) -> None:

@@ -53,7 +53,7 @@ def receive(
         raise _BadUpload(str(error), error.status) from None
 
 
-class _BadUpload(UploadFailed, BadRequest):  # type: ignore[misc]
+class _BadUpload(UploadFailed, BadRequest):
     """What did not arrive, in the tree of errors and in Django's."""
 
 
@@ -92,7 +92,7 @@ def _receive_parsed(request: HttpRequest, field: str | None, begin: Begin) -> Ru
     raise no_file(field)
 
 
-class _Handler(FileUploadHandler):  # type: ignore[misc]
+class _Handler(FileUploadHandler):
     """Takes one file of a form; the others go to the handlers that come after it."""
 
     def __init__(self, field: str | None, begin: Begin) -> None:
