@@ -241,6 +241,21 @@ def test_a_start_must_return_a_run_of_the_views_store(view):
         respond(request, View(MemoryStore()).start, store=view.store)
 
 
+@pytest.mark.parametrize("work", ["hello", None, 42])
+def test_what_is_shown_must_be_a_run_or_start_one(view, work):
+    """The error tells how that is written."""
+    with pytest.raises(ConfigError, match=r"respond\(lambda: .*: not "):
+        respond(Request(method="GET", path="/"), work, store=view.store)
+
+
+@pytest.mark.parametrize("mark", [5, (5,), ("5", "***"), (5, b"***"), (0, "***"), (-1, "***")])
+def test_a_mark_that_cannot_be_is_told_before_anything_starts(view, mark):
+    """To whoever wrote it, and not to who looks."""
+    with pytest.raises(ConfigError, match="mark: give seconds and a text"):
+        view.ask(mark=mark)
+    assert not view.runs
+
+
 def test_access_must_be_a_function(view):
     """A setting that was forgotten lets nobody in."""
     assert make_site(PUBLIC, view.store).store is view.store

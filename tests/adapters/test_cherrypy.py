@@ -428,6 +428,17 @@ def test_access_must_be_given():
         application(access=None)  # type: ignore[arg-type]
 
 
+def test_outside_of_a_page_handler_there_is_no_request():
+    """The error says so."""
+    for work in (lambda: respond(no_work), lambda: receive(no_work)):  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="there is no request here"):
+            work()
+
+
+def no_work() -> None:
+    """Do nothing."""
+
+
 def test_where_cherrypy_is_missing_the_error_tells_what_to_do():
     """In one line."""
     code = "import sys; sys.modules['cherrypy'] = None; import outlive.adapters.cherrypy"

@@ -259,6 +259,12 @@ def test_access_is_a_function_or_where_it_is(project, may, monkeypatch):
     [
         ({"ACCESS": True}, "access: give a function"),
         ({"ACESS": PUBLIC}, "STORE and ACCESS, not 'ACESS'"),
+        ({"ACCESS": "nowhere"}, r'OUTLIVE\["ACCESS"\] in the settings leads nowhere: nowhere'),
+        (
+            {"ACCESS": "os.nothing"},
+            r'OUTLIVE\["ACCESS"\] in the settings leads nowhere: .*"nothing"',
+        ),
+        ("os.nothing", "OUTLIVE in the settings is as"),
         ({}, "ACCESS"),
     ],
 )

@@ -225,3 +225,9 @@ def test_access_must_be_given():
         make()
     with pytest.raises(ConfigError, match="access"):
         type("Handler", (OutliveHandler,), {}, access=True)
+
+
+def test_a_prefix_begins_with_a_slash():
+    """Or nothing would be below it."""
+    with pytest.raises(ConfigError, match="'/live', not 'live'"):
+        type("Handler", (OutliveHandler,), {}, access=PUBLIC, prefix="live")

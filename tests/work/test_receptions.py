@@ -201,6 +201,8 @@ def test_a_limit_is_one_byte_exact(store, tmp_path):
         outlive.receive(io.BytesIO(b"x" * 5001), never, limit=5000, store=store)
     assert caught.value.status == 413
     check_failed(store, tmp_path, "the upload is larger than 5 kB")
+    with pytest.raises(ConfigError, match="limit: give a number of bytes, not '5 MB'"):
+        outlive.receive(io.BytesIO(b"x"), never, limit="5 MB", store=store)  # type: ignore[arg-type]
 
 
 def len_of(file: ReceivedFile) -> None:

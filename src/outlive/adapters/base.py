@@ -79,10 +79,27 @@ def respond(
         if mark is not None:
             raise ConfigError("mark= breaks the silence of a run's text: an activity has none")
         return answer_activity(request, application_store(work.store or store), work.labels)
-    if not callable(work):
+    _check_mark(mark)
+    if isinstance(work, Run):
         return answer_run(request, work.journal, mark)
+    if not callable(work):
+        raise ConfigError(
+            "give respond() a run, or what it calls to start one, as in "
+            f"respond(lambda: outlive.start(f)): not {work!r:.100}"
+        )
     place = application_store(store)
     return answer_start(request, place, lambda: _journal_of(work(), place), mark)
+
+
+def _check_mark(mark: object) -> None:
+    match mark:
+        case None:
+            return
+        case (int() | float() as seconds, str()) if seconds > 0:
+            return
+    raise ConfigError(
+        f'mark: give seconds and a text, as in (5, "*** Interval\\n"), not {mark!r:.100}'
+    )
 
 
 def _journal_of(run: object, place: Store) -> Journal:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from urllib.parse import unquote
 
 from .. import platforms
+from ..errors import ConfigError
 from ..pumps.blocking import BlockingPump
 from ..web.access import PUBLIC, Access
 from ..web.answers import Site, answer
@@ -37,6 +38,8 @@ class OutliveHandler(BaseHTTPRequestHandler):
 
     def __init_subclass__(cls, *, access: Access, prefix: str = "", store: Place = None) -> None:
         super().__init_subclass__()
+        if prefix and not prefix.startswith("/"):
+            raise ConfigError(f"prefix: begin it with a slash, as in '/live', not {prefix!r:.100}")
         cls._site = make_site(access, store)
         cls._prefix = prefix.rstrip("/")
 

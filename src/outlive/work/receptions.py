@@ -130,6 +130,8 @@ class Reception:
         formatter: logging.Formatter | None = None,
     ) -> None:
         check_function(function)
+        if not isinstance(limit, int | None):
+            raise ConfigError(f"limit: give a number of bytes, not {limit!r:.100}")
         self._function, self._args = function, args
         self._options = Options(echo, level, formatter).check()
         self._around = around_work()

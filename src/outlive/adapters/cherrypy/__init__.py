@@ -36,6 +36,7 @@ except ModuleNotFoundError:
         "CherryPy is missing: pip install cherrypy", name="cherrypy"
     ) from None
 
+from .requests import current_request
 from .sessions import save_session
 from .uploads import receive
 
@@ -107,7 +108,7 @@ def respond(work: Work, *, store: Place = None, mark: Mark | None = None) -> Ite
     """
     if callable(work):
         _check_handler(cherrypy.serving.request.handler)
-    environ = cherrypy.serving.request.wsgi_environ
+    environ = current_request().wsgi_environ
     response = respond_to(_read_request(environ), work, store=store, mark=mark)
     cherrypy.serving.response.status = response.status
     for name, value in response.headers:

@@ -14,6 +14,7 @@ from ...errors import UploadFailed
 from ...runs import Run
 from ...work.receptions import CHUNK_SIZE, ReceiveOptions, Reception, no_file
 from ..base import LongReception, comes_in_form
+from .requests import current_request
 from .sessions import save_session
 
 __all__ = ["receive"]
@@ -50,7 +51,7 @@ def receive(
 
 
 def _receive_body(field: str | None, begin: Callable[..., Reception]) -> Run:
-    request = cherrypy.serving.request
+    request = current_request()
     if not comes_in_form(request.headers, field):
         with begin(name="upload", size=request.body.length) as reception:
             return reception.read(request.body.fp)

@@ -125,7 +125,7 @@ def _bind(may: May, request: HttpRequest) -> Access:
 def _find_access() -> May:
     may = _options().get("ACCESS")
     if may is not None:
-        return check_access(import_string(may) if isinstance(may, str) else may)
+        return check_access(_import(may) if isinstance(may, str) else may)
     if not apps.is_installed("django.contrib.auth"):
         raise ConfigError(
             "without django.contrib.auth nobody knows who may see the runs: set "
@@ -134,12 +134,23 @@ def _find_access() -> May:
     return _is_staff
 
 
+def _import(path: str) -> Any:  # noqa: ANN401 - whatever is there
+    try:
+        return import_string(path)
+    except ImportError as error:
+        raise ConfigError(f'OUTLIVE["ACCESS"] in the settings leads nowhere: {error}') from error
+
+
 def _is_staff(request: HttpRequest, action: Action, run: RunRecord | None) -> bool:  # noqa: ARG001
     return bool(request.user.is_active and request.user.is_staff)
 
 
 def _options() -> Mapping[str, Any]:
-    options: Mapping[str, Any] = _setting("OUTLIVE") or {}
+    options = _setting("OUTLIVE") or {}
+    if not isinstance(options, Mapping):
+        raise ConfigError(
+            f'OUTLIVE in the settings is as {{"STORE": …, "ACCESS": …}}, not {options!r:.100}'
+        )
     unknown = options.keys() - {"STORE", "ACCESS"}
     if unknown:
         raise ConfigError(f"OUTLIVE in the settings has STORE and ACCESS, not {min(unknown)!r}")
