@@ -16,6 +16,15 @@ LISTEN = """path => new Promise(resolve => {
   events.onerror = () => { if (events.readyState == EventSource.CLOSED) resolve(lines); };
 })"""
 
+#: Where the texts of the last line stand, one beside the other.
+BOTTOMS = """() => {
+  const end = document.getElementById("end"), range = document.createRange()
+  return [end.querySelector(".state span").firstChild, end.lastChild].map((part) => {
+    range.selectNodeContents(part)
+    return range.getBoundingClientRect().bottom
+  })
+}"""
+
 
 def test_a_person_who_goes_to_a_view_sees_its_work_grow(serve, page):
     """Within its own style, and a reload shows the same run."""
@@ -34,6 +43,20 @@ def test_a_person_who_goes_to_a_view_sees_its_work_grow(serve, page):
     page.get_by_role("link", name="Plain text").click()
     expect(page.locator("body")).to_contain_text("line 2")
     assert [record.title for record in served.store.records()].count(name) == 1
+
+
+def test_a_view_on_a_phone_stands_in_one_column(serve, browser):
+    """Also without the way back to a list; how it ended is one line."""
+    served, name = serve("Flask on its own server"), new_name()
+    served.step(name, 1)
+    served.step(name, "end")
+    with browser.new_context(viewport={"width": 390, "height": 800}) as context:
+        page = context.new_page()
+        page.goto(f"{served.url.geturl()}{PREFIX}/steps/{name}")
+        expect(page.locator("#end")).to_contain_text("succeeded")
+        left = {page.locator(part).bounding_box()["x"] for part in ("h1", ".now", "#end")}
+        assert left == {12}
+        assert len(set(page.evaluate(BOTTOMS))) == 1
 
 
 def test_an_event_source_hears_each_line_once_and_stops(serve, page):
