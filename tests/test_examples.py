@@ -59,3 +59,16 @@ def test_an_example_says_how_it_is_run(example):
     """In its README, by a command that is there."""
     [program] = example.glob("*.py")
     assert f"examples/{example.name}/{program.name}" in (example / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "page", sorted(EXAMPLES.rglob("*.html")), ids=lambda path: path.parent.name
+)
+def test_a_page_of_an_example_fits_its_window(page, browser):
+    """On a phone, too, and is dark where that is wanted."""
+    options = {"is_mobile": True, "viewport": {"width": 390, "height": 800}, "color_scheme": "dark"}
+    with browser.new_context(**options) as context:
+        shown = context.new_page()
+        shown.goto(page.as_uri())
+        assert shown.evaluate("document.documentElement.scrollWidth") == 390
+        assert shown.evaluate("getComputedStyle(document.body).color") == "rgb(255, 255, 255)"

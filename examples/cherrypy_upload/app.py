@@ -45,4 +45,6 @@ class Root:
 if __name__ == "__main__":
     port = int(os.environ.get("PORT", "8080"))
     cherrypy.config.update({"server.socket_port": port, "server.thread_pool": 50})
+    # Of what comes in: it is 100 MB unless set.
+    cherrypy.config.update({"server.max_request_body_size": 10 * 1000**3})
     cherrypy.quickstart(Root())

@@ -232,6 +232,16 @@ def test_all_see_how_far_an_upload_is(tmp_path):
         viewer.until(b"data: data.csv: stage 0\n")
 
 
+def test_a_large_file_is_received(tmp_path):
+    """Fault: CherryPy refuses what is over 100 MB, and the page shows `[object ProgressEvent]`."""
+    with serve(tmp_path) as example, watch(example) as viewer:
+        size = 300 * 1000**2
+        media = "multipart/form-data; boundary=limit"
+        with example.ask("/upload", "POST", Content_Type=media, Content_Length=str(size)) as client:
+            client.sock.sendall(form()[:400_000])
+            viewer.until(f"data: data.csv: received 0/{size} bytes\n".encode())
+
+
 def test_a_name_cannot_write_events(tmp_path):
     """Fault: what is in it is put between `data:` and the end of the line as it is."""
     with serve(tmp_path) as example, watch(example) as viewer:
