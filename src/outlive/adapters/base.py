@@ -38,9 +38,9 @@ __all__ = [
     "comes_in_form",
     "find_capacity",
     "find_connection",
+    "make_pump",
     "make_site",
     "open_body",
-    "open_stream",
     "read_environ",
     "respond",
     "send",
@@ -148,12 +148,10 @@ def open_body(
     """Make what a WSGI server iterates over."""
     if not isinstance(response.body, Stream):
         return [response.body]
-    return open_stream(response.body, environ, is_ending)
+    return make_pump(response.body, environ, is_ending)
 
 
-def open_stream(
-    stream: Stream, environ: Environ, is_ending: Callable[[], bool] = lambda: False
-) -> BlockingPump:
+def make_pump(stream: Stream, environ: Environ, is_ending: Callable[[], bool]) -> BlockingPump:
     """Make what a WSGI server iterates over, of a stream; `is_ending` is asked before each wait."""
     has_left = _find_leaving(environ)
     return BlockingPump(*stream, lambda: has_left() or is_ending())

@@ -16,7 +16,7 @@ from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
 from ...web.messages import Request, Response, Stream
-from ..base import Mark, Work, check_access, find_capacity, make_site, open_stream
+from ..base import Mark, Work, check_access, find_capacity, make_pump, make_site
 from ..base import respond as respond_to
 
 try:
@@ -194,7 +194,7 @@ def _wait_for_stream(stream: Stream, request: HttpRequest) -> Iterable[bytes]:
         release_connections()
         return False
 
-    return open_stream(stream, request.META, is_ending)
+    return make_pump(stream, request.META, is_ending)
 
 
 async def _await_stream(stream: Stream, _: HttpRequest) -> AsyncIterator[bytes]:
