@@ -12,7 +12,7 @@ from tests.helpers import eventually, free_port
 from tests.seeds.running import Example
 
 APP = "examples/fastapi_training/app.py"
-EPOCHS = 400
+EPOCHS = 4000
 
 
 @pytest.fixture

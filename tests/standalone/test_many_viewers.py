@@ -9,7 +9,7 @@ import pytest
 
 from tests.standalone.viewers import watch_all
 
-VIEWERS, LINES = 50, 200_000
+VIEWERS, LINES = 50, 100_000
 NUMBERS = "for number in range({}): print(number)"
 
 
