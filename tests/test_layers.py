@@ -166,6 +166,17 @@ def test_importing_pulls_in_no_server_and_no_framework(name):
     assert new & SERVERS <= ({"http.server", "socketserver"} if own == "http_server" else set())
 
 
+@pytest.mark.parametrize("framework", ["CherryPy", "Django", "Flask"])
+def test_where_a_framework_is_missing_the_error_tells_what_to_do(framework):
+    """In one line."""
+    name = framework.lower()
+    code = f"import sys; sys.modules[{name!r}] = None; import outlive.adapters.{name}"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.stderr.endswith(
+        f"\nModuleNotFoundError: {framework} is missing: pip install {name}\n"
+    )
+
+
 def test_the_table_has_no_circle():
     """Every part can be placed above all that it imports."""
     above: list[str] = []

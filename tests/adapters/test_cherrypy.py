@@ -437,10 +437,3 @@ def test_outside_of_a_page_handler_there_is_no_request():
 
 def no_work() -> None:
     """Do nothing."""
-
-
-def test_where_cherrypy_is_missing_the_error_tells_what_to_do():
-    """In one line."""
-    code = "import sys; sys.modules['cherrypy'] = None; import outlive.adapters.cherrypy"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert done.stderr.endswith("ModuleNotFoundError: CherryPy is missing: pip install cherrypy\n")

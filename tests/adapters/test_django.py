@@ -375,13 +375,6 @@ def test_who_takes_gzip_gets_streams_as_they_are(serve, name):
         assert viewer.head()[1]["content-encoding"] == "gzip"
 
 
-def test_where_django_is_missing_the_error_tells_what_to_do():
-    """In one line."""
-    code = "import sys; sys.modules['django'] = None; import outlive.adapters.django"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert done.stderr.endswith("ModuleNotFoundError: Django is missing: pip install django\n")
-
-
 def test_a_process_without_a_project_is_left_as_it_is(tmp_path):
     """It may import the adapter all the same."""
     code = (

@@ -2,8 +2,6 @@
 
 import io
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import flask
@@ -218,10 +216,3 @@ def test_access_must_be_given(store):
         Outlive(flask.Flask(__name__), store=store)  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="access"):
         Outlive(flask.Flask(__name__), access=True, store=store)  # type: ignore[arg-type]
-
-
-def test_where_flask_is_missing_the_error_tells_what_to_do():
-    """In one line."""
-    code = "import sys; sys.modules['flask'] = None; import outlive.adapters.flask"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert done.stderr.endswith("ModuleNotFoundError: Flask is missing: pip install flask\n")

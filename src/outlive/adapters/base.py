@@ -210,6 +210,7 @@ def find_capacity(environ: Environ) -> int | None:
 
 def _find_worker() -> Any:  # noqa: ANN401 - gunicorn's, which is not imported here
     """Find the worker of gunicorn that this process is, if it is one."""
+    # It handles signals by methods; the environ of a request does not lead to it.
     worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return worker if hasattr(worker, "notify") else None
 
