@@ -12,7 +12,6 @@ import pytest
 from outlive.errors import ConfigError, TooManyViewers
 from outlive.pumps.blocking import BlockingPump
 from outlive.settings import viewer_limit
-from outlive.web import seats
 from outlive.web.messages import Response, Stream
 from outlive.web.seats import Seat
 from tests.web.sites import ENDED, LIVING, Client, body_of, headers_of, make_client
@@ -23,7 +22,7 @@ PLACES = 3
 @pytest.fixture(autouse=True)
 def empty(monkeypatch) -> None:
     """Let no other test's viewers count."""
-    monkeypatch.setattr(seats, "_taken", set())
+    monkeypatch.setattr(Seat, "_taken", set())
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
+from typing import ClassVar
 
 from ..errors import TooManyViewers
 from ..settings import viewer_limit
 
 __all__ = ["Seat"]
 
-_taken: set[object] = set()
 _taking = threading.Lock()
 
 
@@ -26,32 +25,33 @@ class Seat:
     not begin to send.
     """
 
-    _leaving: weakref.finalize[[object], Seat] | None = None
+    # There may be thousands: 180 bytes for each, where one with a finalizer has 580.
+    __slots__ = ()
+    #: Their identities. Not in the module, which may be gone before the last of them is.
+    _taken: ClassVar[set[int]] = set()
 
     def take(self, capacity: int | None) -> None:
         """Take a place, once; raises TooManyViewers. `capacity` is how many the server can bear."""
-        if self._leaving is not None:
-            return
-        place = object()
         with _taking:
+            if id(self) in self._taken:
+                return
             limit = viewer_limit(capacity)
-            if len(_taken) >= limit:
+            if len(self._taken) >= limit:
                 raise TooManyViewers(limit)
-            _taken.add(place)
-        # Without a lock: a collection of garbage may come amid anything.
-        self._leaving = weakref.finalize(self, _taken.discard, place)
-        self._leaving.atexit = False
+            self._taken.add(id(self))
 
     def leave(self) -> None:
         """Let others have it; from any thread, any number of times."""
-        if self._leaving is not None:
-            self._leaving()
+        # Without a lock: a collection of garbage may come amid anything.
+        self._taken.discard(id(self))
+
+    __del__ = leave
 
 
 def _forget_all() -> None:
     global _taking  # noqa: PLW0603 - another thread of the parent may have held it
     _taking = threading.Lock()
-    _taken.clear()
+    Seat._taken.clear()  # noqa: SLF001 - its own module
 
 
 os.register_at_fork(after_in_child=_forget_all)
