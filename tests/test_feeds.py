@@ -188,8 +188,7 @@ def test_what_is_kept_for_followers_is_bounded(size, count):
     first, _ = gather("text", journal, 2)
     with entered(first, first):
         for _ in range(count):
-            for kind, payload in [(Kind.OUT, b"x" * size)]:
-                journal.add(kind, payload, 0)
+            journal.add(Kind.OUT, b"x" * size, 0)
             step_of(first)
             kept = first.feed._chunks.values()
             kept_size = sum(len(part) for chunk in kept for part in chunk.parts)

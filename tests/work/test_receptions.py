@@ -21,7 +21,7 @@ from outlive.errors import ConfigError, UploadFailed
 from outlive.journals.readers import Reader
 from outlive.runs import Run
 from outlive.sources.uploads import ReceivedFile, clean_name
-from outlive.stores import DirectoryStore, MemoryStore, Store
+from outlive.stores import Bounds, DirectoryStore, MemoryStore, Store
 from outlive.work.receptions import Reception
 from tests.helpers import eventually
 
@@ -196,7 +196,7 @@ def test_a_limit_is_one_byte_exact(store, tmp_path):
     """What is larger is refused when it is, and not kept until then."""
     run = outlive.receive(io.BytesIO(b"x" * 5000), len_of, limit=5000, store=store)
     assert run.wait(SECONDS) is State.SUCCEEDED
-    store.prune(outlive_bounds())
+    store.prune(Bounds(keep=0))
     with pytest.raises(UploadFailed, match="larger than 5 kB") as caught:
         outlive.receive(io.BytesIO(b"x" * 5001), never, limit=5000, store=store)
     assert caught.value.status == 413
@@ -208,13 +208,6 @@ def test_a_limit_is_one_byte_exact(store, tmp_path):
 def len_of(file: ReceivedFile) -> None:
     """Tell how long it is."""
     print(file.size)
-
-
-def outlive_bounds():
-    """Make bounds that keep nothing."""
-    from outlive.stores import Bounds
-
-    return Bounds(keep=0)
 
 
 def test_an_upload_can_be_cancelled(store, tmp_path):
