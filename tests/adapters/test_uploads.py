@@ -110,6 +110,17 @@ def test_a_form_is_received(served):
     assert run.text() == f"Gr\u00f6\u00dfe.csv {len(CONTENT)} {sha256(CONTENT).hexdigest()}\n"
 
 
+def test_a_form_that_stops_within_its_file_starts_nothing(served):
+    """All that was promised has come, but a boundary has not."""
+    name, size = new_name(), len(FORM) // 2
+    with post(served, name, size) as client:
+        client.sock.sendall(FORM[:size])
+        assert client.head()[0] == 400
+    for record in served.store.records():
+        assert record.title != name or record.end.state is State.FAILED
+    assert list(served.folder.rglob("upload*")) == []
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_body_that_is_no_form_is_the_file(serve, server):
     """As `curl -T` sends it; it is seen as it comes, where it comes so."""

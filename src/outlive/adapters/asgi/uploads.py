@@ -66,6 +66,8 @@ async def _take_of_form(request: Request, field: str | None, open_file: Open) ->
     request._form = await parts.parse()  # noqa: SLF001
     if parts.received is None:
         raise no_file(field)
+    if not parts.is_whole:
+        raise UploadFailed("the form is damaged: it has no end")
     return parts.received
 
 
@@ -135,6 +137,8 @@ class _Parts(MultiPartParser):
     def __init__(self, request: Request, field: str | None, open_file: Open) -> None:
         super().__init__(request.headers, request.stream())
         self.received: _File | None = None
+        #: Starlette takes what there is, also where it stops within a file.
+        self.is_whole = False
         self._field, self._open = field, open_file
 
     def on_headers_finished(self) -> None:
@@ -150,3 +154,6 @@ class _Parts(MultiPartParser):
     def on_part_end(self) -> None:
         if not isinstance(self._current_part.file, _File):
             super().on_part_end()
+
+    def on_end(self) -> None:
+        self.is_whole = True
