@@ -1,6 +1,8 @@
 """What holds of uploads in every framework that receives them, on every server, over real sockets."""
 
 import functools
+import socket
+import struct
 import time
 from hashlib import sha256
 
@@ -84,15 +86,21 @@ def test_everybody_sees_the_bytes_come(serve, server):
         viewer.until(f"data: {name}: received {len(CONTENT)}/{len(CONTENT)} bytes done\n".encode())
 
 
+@pytest.mark.parametrize("is_reset", [False, True])
 @pytest.mark.parametrize("server", STREAMING)
-def test_a_client_that_leaves_amid_an_upload_starts_nothing(serve, server):
-    """The run tells how far it came, and nothing of it is left on the disk."""
+def test_a_client_that_leaves_amid_an_upload_starts_nothing(serve, server, is_reset):
+    """The run tells how far it came, and nothing of it is left: on the disk, nor in the log."""
     served, name = serve(server), new_name()
+    said = len(served.said)
     with post(served, name) as client:
         client.sock.sendall(FORM[: len(FORM) // 2])
         run = find(served, name)
+        if is_reset:
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.sock.close()
     assert run.wait(30) is State.FAILED
+    served.watchers()
+    assert "Traceback" not in "".join(served.said[said:])
     assert run.text().startswith("the upload ended after ")
     assert run.text().endswith(" of 1 MB\n")
     assert list(served.folder.rglob("upload*")) == []

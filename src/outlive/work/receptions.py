@@ -183,8 +183,12 @@ class Reception:
 
     def read(self, file: Readable) -> Run:
         """Take all of a file, and finish; raises UploadFailed, also where it is shorter than `size`."""
-        while self._upload is not None and (chunk := _read(file, self._wanted())):
-            self.write(chunk)
+        try:
+            while self._upload is not None and (chunk := _read(file, self._wanted())):
+                self.write(chunk)
+        except ConnectionError:
+            # Whoever sends it has gone.
+            self.abort()
         if self._size is not None and self.received < self._size:
             self.abort()
         return self.finish()

@@ -85,7 +85,7 @@ def _receive_form(field: str | None, begin: Callable[..., Reception]) -> Run:
         body.part_class = ReceivedPart
         try:
             body.process()
-        except (EOFError, TimeoutError, ValueError) as error:
+        except (ConnectionError, EOFError, TimeoutError, ValueError) as error:
             raise UploadFailed(f"the form is damaged: {error}") from None
         if not receptions:
             raise no_file(field)

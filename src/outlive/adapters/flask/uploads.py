@@ -57,7 +57,7 @@ def _receive_form(field: str | None, begin: Callable[..., Reception]) -> Run:
         flask.request.make_form_data_parser = lambda: _Form(parts)  # type: ignore[method-assign]
         try:
             flask.request.files  # noqa: B018 - parsed now, once, for everybody
-        except ValueError as error:
+        except (ConnectionError, ValueError) as error:
             raise UploadFailed(f"the form is damaged: {error}") from None
         if parts.reception is None:
             raise no_file(field)
