@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import secrets
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -184,6 +185,7 @@ def test_a_viewer_who_vanishes_leaves_nothing(serve, name, accept):
     """A heartbeat finds out; without one, the server does, where its row says so."""
     served = serve(name)
     eventually(lambda: served.watchers() == 0)
+    said = len(served.said)
     with writing(served) as (run, _):
         viewers = [served.ask(f"/live/runs/{run}", Accept=accept) for _ in range(3)]
         for viewer in viewers:
@@ -199,6 +201,7 @@ def test_a_viewer_who_vanishes_leaves_nothing(serve, name, accept):
             with pytest.raises(AssertionError):
                 eventually(lambda: served.watchers() < 3, seconds=2)
     eventually(lambda: served.watchers() == 0)
+    assert "Traceback" not in "".join(served.said[said:])
 
 
 @contextlib.contextmanager
@@ -293,6 +296,20 @@ def test_open_streams_do_not_keep_a_server_from_ending(name, tmp_path):
         assert served.stop(served.kind.ends)
     assert all(future.exception() is None for future in leaving)
     assert "Traceback" not in "".join(served.said)
+
+
+@pytest.mark.parametrize(
+    "name", ["Flask on its own server", "Flask on waitress", "CherryPy on its own server"]
+)
+def test_one_ctrl_c_is_enough(name, tmp_path):
+    """Though viewers watch; none of these is killed by it, as others are by SIGTERM."""
+    with Served(SERVERS[name], tmp_path) as served, writing(served) as (run, _):
+        with served.ask(f"/live/runs/{run}?format=sse") as viewer:
+            viewer.until(b"line 1")
+            served.process.send_signal(signal.SIGINT)
+            served.process.wait(4)
+            viewer.to_end()
+        assert "Traceback" not in "".join(served.said)
 
 
 def test_silence_is_survived_as_long_as_the_row_says(serve):

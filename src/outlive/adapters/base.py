@@ -154,7 +154,7 @@ def open_body(
 def make_pump(stream: Stream, environ: Environ, is_ending: Callable[[], bool]) -> BlockingPump:
     """Make what a WSGI server iterates over, of a stream; `is_ending` is asked before each wait."""
     has_left = _find_leaving(environ)
-    return BlockingPump(*stream, lambda: has_left() or is_ending())
+    return BlockingPump(*stream, lambda: has_left() or is_ending(), _find_loss(environ))
 
 
 def read_environ(environ: Environ) -> Request:
@@ -182,24 +182,36 @@ def _decode(path: str) -> str:
 
 def _find_leaving(environ: Environ) -> Callable[[], bool]:
     """Find out how this server tells that a client has gone, or that it is about to end."""
-    connection = find_connection(environ)
+    connection, channel = find_connection(environ), _find_channel(environ)
     has_left = environ.get("waitress.client_disconnected", lambda: False)
 
     def is_over() -> bool:
         worker = _find_worker()
         _tell_alive(worker)
         gone = connection is not None and platforms.is_left(connection.fileno())
-        # gunicorn's worker, once it was asked to end, would wait for streams, and then kill.
-        return gone or has_left() or (worker is not None and not worker.alive)
+        # Both would wait for streams: gunicorn's worker, and then kill; waitress for five seconds.
+        is_ending = worker is not None and not worker.alive
+        is_ending = is_ending or (channel is not None and channel.server.task_dispatcher.stop_count)
+        return gone or has_left() or is_ending
 
     return is_over
 
 
+def _find_loss(environ: Environ) -> type[Exception]:
+    """Find what tells this server that the connection is lost; of others, waitress logs a traceback."""
+    channel = _find_channel(environ)
+    library = None if channel is None else sys.modules.get(type(channel).__module__)
+    return getattr(library, "ClientDisconnected", ConnectionResetError)
+
+
+def _find_channel(environ: Environ) -> Any:  # noqa: ANN401 - waitress's, which is not imported here
+    """Find the one whose client this is, in waitress."""
+    return getattr(environ.get("waitress.client_disconnected"), "__self__", None)
+
+
 def find_capacity(environ: Environ) -> int | None:
     """Find out how many streams this server can hold, with a thread left for all else."""
-    worker = _find_worker()
-    # The one whose client that is, in waitress.
-    channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
+    worker, channel = _find_worker(), _find_channel(environ)
     if worker is not None:
         kinds = {"gthread": worker.cfg.threads, "gevent": worker.cfg.worker_connections}
         threads = kinds.get(worker.cfg.worker_class_str)

@@ -18,17 +18,24 @@ __all__ = ["BlockingPump"]
 class BlockingPump:
     """Gives a viewer's bytes until its run ends; `is_over` tells that nobody takes them any more.
 
-    A stream that is cut short raises ConnectionResetError. To servers that is a connection that
-    the other end has lost: they close it without the end of a complete response, and say nothing.
+    A stream that is cut short raises ConnectionResetError, or what is `lost` to a server. That is a
+    connection that the other end has lost: it is closed without the end of a complete response,
+    and nothing is said.
     """
 
-    def __init__(self, viewer: Viewer, is_over: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        is_over: Callable[[], bool] = lambda: False,
+        lost: type[Exception] = ConnectionResetError,
+    ) -> None:
         self._news = threading.Event()
         self._viewer = viewer
         self._feed = viewer.feed
         self._journal = viewer.feed.journal
         self._turns = turns(viewer, _make_look(self._news, self._journal))
         self._is_over = is_over
+        self._lost = lost
         self._closed = False
         self._stop: Callable[[], None] | None = None
 
@@ -48,7 +55,7 @@ class BlockingPump:
             if not found:
                 self._leave()
         if found is None:
-            raise ConnectionResetError(errno.ECONNRESET, "the stream is cut short")
+            raise self._lost(errno.ECONNRESET, "the stream is cut short")
         if not found:
             raise StopIteration
         return found
