@@ -45,8 +45,8 @@ def test_a_person_who_goes_to_a_view_sees_its_work_grow(serve, page):
     assert [record.title for record in served.store.records()].count(name) == 1
 
 
-def test_a_view_on_a_phone_stands_in_one_column(serve, browser):
-    """Also without the way back to a list; how it ended is one line."""
+def test_a_view_stands_as_the_page_does(serve, browser):
+    """Also without the way back to a list; on a phone in one column; how it ended is one line."""
     served, name = serve("Flask on its own server"), new_name()
     served.step(name, 1)
     served.step(name, "end")
@@ -57,6 +57,10 @@ def test_a_view_on_a_phone_stands_in_one_column(serve, browser):
         left = {page.locator(part).bounding_box()["x"] for part in ("h1", ".now", "#end")}
         assert left == {12}
         assert len(set(page.evaluate(BOTTOMS))) == 1
+        page.set_viewport_size({"width": 1000, "height": 800})
+        actions = page.locator(".actions").bounding_box()
+        assert actions["x"] + actions["width"] == 1000 - 16
+        assert page.locator("h1").bounding_box()["x"] == 16
 
 
 def test_an_event_source_hears_each_line_once_and_stops(serve, page):
