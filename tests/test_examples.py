@@ -13,6 +13,7 @@ from outlive.stores import DirectoryStore
 from tests.programs import SECONDS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+HEADINGS = ["## What it shows", "## Run it", "## How it works"]
 
 
 def call(outlive, *arguments: str) -> str:
@@ -56,9 +57,12 @@ def test_the_example_of_a_story_is_told_to_its_end(outlive):
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
 def test_an_example_says_how_it_is_run(example):
-    """In its README, by a command that is there."""
+    """In its README, by a command that is there, below the same heading as in all others."""
     [program] = example.glob("*.py")
-    assert f"examples/{example.name}/{program.name}" in (example / "README.md").read_text()
+    text = (example / "README.md").read_text()
+    assert f"examples/{example.name}/{program.name}" in text
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert [name for name in headings if name != "## What you see"] == HEADINGS
 
 
 @pytest.mark.parametrize(
