@@ -59,7 +59,11 @@ class Nginx:
         self._process = subprocess.Popen(
             [program, "-p", folder, "-e", "stderr", "-c", configuration], stdin=subprocess.DEVNULL
         )
-        eventually(self._answers)
+        try:
+            eventually(self._answers)
+        except BaseException:
+            self.stop()
+            raise
 
     def _answers(self) -> bool:
         assert self._process.poll() is None
