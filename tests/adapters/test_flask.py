@@ -184,6 +184,17 @@ def test_flasks_own_errors_are_answered_by_flask(store):
     assert app.test_client().get("/").status_code == 418
 
 
+def test_no_length_is_told_of_what_a_head_would_bring(store):
+    """Nobody knows it, and it must not be another one than that of GET (RFC 9110, section 8.6)."""
+    app = flask.Flask("shop")
+    app.add_url_rule("/", "view", lambda: respond(lambda: outlive.start(print), store=store))
+    Outlive(app, url_prefix="/live", access=PUBLIC, store=store)
+    client = app.test_client()
+    assert "Content-Length" not in client.head("/").headers
+    assert "Content-Length" not in client.head("/live/activity").headers
+    assert client.get("/live/static/page.css").content_length > 0
+
+
 def test_what_comes_after_a_view_is_heard(store):
     """A session, a header: the framework answers, not we."""
     app = flask.Flask(__name__)

@@ -147,7 +147,8 @@ def open_body(
 ) -> Iterable[bytes]:
     """Make what a WSGI server iterates over."""
     if not isinstance(response.body, Stream):
-        return [response.body]
+        # Not a list: of that, where nobody knows a length (HEAD), frameworks tell one of 0.
+        return iter((response.body,))
     return make_pump(response.body, environ, is_ending)
 
 
