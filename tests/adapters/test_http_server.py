@@ -225,6 +225,9 @@ def test_access_must_be_given():
         make()
     with pytest.raises(ConfigError, match="access"):
         type("Handler", (OutliveHandler,), {}, access=True)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(ConfigError, match="access=…"):
+        OutliveHandler(ours, ("", 0), None)  # type: ignore[arg-type]
 
 
 def test_a_prefix_begins_with_a_slash():

@@ -43,6 +43,14 @@ class OutliveHandler(BaseHTTPRequestHandler):
         cls._site = make_site(access, store)
         cls._prefix = prefix.rstrip("/")
 
+    def setup(self) -> None:
+        """Begin to serve a connection."""
+        if not hasattr(self, "_site"):
+            raise ConfigError(
+                "say who may see the runs: class Handler(OutliveHandler, access=…), and serve that"
+            )
+        super().setup()
+
     def do_GET(self) -> None:
         """Answer any request that is below the prefix."""
         request = _read_request(self)
