@@ -38,7 +38,6 @@ __all__ = [
     "comes_in_form",
     "find_capacity",
     "find_connection",
-    "make_pump",
     "make_site",
     "open_body",
     "read_environ",
@@ -145,17 +144,12 @@ def send(
 def open_body(
     response: Response, environ: Environ, is_ending: Callable[[], bool] = lambda: False
 ) -> Iterable[bytes]:
-    """Make what a WSGI server iterates over."""
+    """Make what a WSGI server iterates over; of a stream, `is_ending` is asked before each wait."""
     if not isinstance(response.body, Stream):
         # Not a list: of that, where nobody knows a length (HEAD), frameworks tell one of 0.
         return iter((response.body,))
-    return make_pump(response.body, environ, is_ending)
-
-
-def make_pump(stream: Stream, environ: Environ, is_ending: Callable[[], bool]) -> BlockingPump:
-    """Make what a WSGI server iterates over, of a stream; `is_ending` is asked before each wait."""
     has_left = _find_leaving(environ)
-    return BlockingPump(*stream, lambda: has_left() or is_ending(), _find_loss(environ))
+    return BlockingPump(*response.body, lambda: has_left() or is_ending(), _find_loss(environ))
 
 
 def read_environ(environ: Environ) -> Request:

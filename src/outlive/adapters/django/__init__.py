@@ -16,7 +16,7 @@ from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
 from ...web.messages import Request, Response, Stream
-from ..base import Mark, Work, check_access, find_capacity, make_pump, make_site
+from ..base import Mark, Work, check_access, find_capacity, make_site, open_body
 from ..base import respond as respond_to
 
 try:
@@ -179,28 +179,29 @@ def _read_request(request: HttpRequest, prefix: str, path: str) -> Request:
 
 def _translate(response: Response, request: HttpRequest) -> HttpResponseBase:
     headers = dict(response.headers)
-    if not isinstance(response.body, Stream):
+    if "Content-Length" in headers:
         return HttpResponse(response.body, status=response.status, headers=headers)
     # Django would gather up a whole stream of the other kind before it sends any of it.
     make = _await_stream if hasattr(request, "scope") else _wait_for_stream
-    return StreamingHttpResponse(
-        make(response.body, request), status=response.status, headers=headers
-    )
+    # Also of nothing: of what does not stream, middleware tells the length.
+    return StreamingHttpResponse(make(response, request), status=response.status, headers=headers)
 
 
-def _wait_for_stream(stream: Stream, request: HttpRequest) -> Iterable[bytes]:
+def _wait_for_stream(response: Response, request: HttpRequest) -> Iterable[bytes]:
     def is_ending() -> bool:
         # Asked before each wait: a stream that is open for an hour must not hold a connection.
         release_connections()
         return False
 
-    return make_pump(stream, request.META, is_ending)
+    return open_body(response, request.META, is_ending)
 
 
-async def _await_stream(stream: Stream, _: HttpRequest) -> AsyncIterator[bytes]:
+async def _await_stream(response: Response, _: HttpRequest) -> AsyncIterator[bytes]:
+    if not isinstance(response.body, Stream):
+        return
     # As above; and Django keeps a thread for what a request does without await.
     leave_thread()
-    async with aclosing(pump(*stream)) as chunks:
+    async with aclosing(pump(*response.body)) as chunks:
         async for data in chunks:
             yield data
 
