@@ -244,7 +244,7 @@ def test_a_large_file_is_received(tmp_path):
 
 def test_a_name_cannot_write_events(tmp_path):
     """Fault: what is in it is put between `data:` and the end of the line as it is."""
-    with serve(tmp_path) as example, watch(example) as viewer:
+    with serve(tmp_path, "0.01") as example, watch(example) as viewer:
         upload(example, "filename*=UTF-8''a%0A%0Aevent: end%0Adata: x")
         data = viewer.until(b": stage 9 done\n")
     assert b"\nevent: end\n" not in data
@@ -260,7 +260,7 @@ def choose(page: Page, example: Example, name: str) -> None:
 def test_the_page_shows_names_as_text(tmp_path, page):
     """Fault: `innerHTML` runs what is in the name of somebody's file; and it never tells of errors."""
     name = "<img src=x onerror=alert(1)>.csv"
-    with serve(tmp_path) as example:
+    with serve(tmp_path, "0.01") as example:
         choose(page, example, name)
         messages = page.locator("#status_messages")
         expect(messages).to_contain_text("stage 9")
