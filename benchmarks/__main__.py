@@ -1,4 +1,7 @@
-"""`python -m benchmarks [NAME…]`: measure, and print one table; exits with 1 for a missed target."""
+"""`python -m benchmarks [NAME…]`: measure, and print tables; exits with 1 for a missed target.
+
+Without a name all is measured, peers shortly; `full` measures peers in full, which takes hours.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from .crowds import measure_crowd
+from .comparisons import compare_fully, compare_shortly
 from .floods import measure_pipe, measure_terminal
 from .lab import Lab, open_lab
 from .latency import measure_latency
@@ -29,30 +32,39 @@ _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "latency": measure_latency,
     "startup": measure_startup,
     "replay": measure_replay,
-    "crowd": measure_crowd,
     "prints": measure_prints,
     "tracking": measure_tracking,
     "listing": measure_listing,
 }
 
+#: They print tables of their own.
+_COMPARISONS = {"peers": compare_shortly, "full": compare_fully}
+
 
 def main() -> int:
     """Take the measurements that were named, or all."""
+    known = [*_MEASUREMENTS, *_COMPARISONS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", metavar="NAME", nargs="*", help=", ".join(_MEASUREMENTS))
-    names = parser.parse_args().names or list(_MEASUREMENTS)
-    if unknown := set(names) - set(_MEASUREMENTS):
+    parser.add_argument("names", metavar="NAME", nargs="*", help=", ".join(known))
+    names = parser.parse_args().names or [*_MEASUREMENTS, "peers"]
+    if unknown := set(names) - set(known):
         parser.error(f"not a measurement: {', '.join(sorted(unknown))}")
     # A signal is an exception, so that folders and processes go in any case.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows: list[Row] = []
+    tables: list[str] = []
     began = time.monotonic()
     with open_lab() as lab:
         for name in names:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
-            rows += _MEASUREMENTS[name](lab)
+            if name in _MEASUREMENTS:
+                rows += _MEASUREMENTS[name](lab)
+            else:
+                tables.append(_COMPARISONS[name](lab))
         helpers = lab.language
-    print(render(rows))
+    if rows:
+        tables.insert(0, render(rows))
+    print("\n\n".join(tables))
     load = os.getloadavg()[0]
     print(
         f"\n{platform.machine()}, {os.cpu_count()} CPUs, load {load:.1f}, {platform.system()} "

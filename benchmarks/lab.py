@@ -31,18 +31,24 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.compiler = shutil.which("cc")
-        self._stores = 0
+        self._folders = 0
         self._processes: list[subprocess.Popen[Any]] = []
 
     @contextlib.contextmanager
     def store(self) -> Iterator[DirectoryStore]:
         """Make a store that goes with all its runs."""
-        self._stores += 1
-        path = self.folder / f"store-{self._stores}"
+        path = self.make_folder()
         try:
             yield DirectoryStore(path)
         finally:
             shutil.rmtree(path, ignore_errors=True)
+
+    def make_folder(self) -> Path:
+        """Make a folder that goes with the lab, at the latest."""
+        self._folders += 1
+        path = self.folder / f"folder-{self._folders}"
+        path.mkdir()
+        return path
 
     def helper(self, name: str) -> list[str]:
         """Give the command that runs a helper program: compiled where there is a compiler."""
@@ -105,9 +111,9 @@ class Lab:
             if stream is not None:
                 stream.close()
 
-    def close(self) -> None:
+    def close_all(self, *, but: Sequence[subprocess.Popen[Any]] = ()) -> None:
         """End whatever is left."""
-        for process in list(self._processes):
+        for process in [process for process in self._processes if process not in but]:
             self.stop(process)
 
 
@@ -119,7 +125,7 @@ def open_lab() -> Iterator[Lab]:
         try:
             yield lab
         finally:
-            lab.close()
+            lab.close_all()
 
 
 def python(program: str, *arguments: str) -> list[str]:

@@ -1,7 +1,9 @@
-/* crowd PORT PATH VIEWERS: follow one path so often at once, to the end of all streams. On standard output: `ready`
- * once all have their heads; then, at the end, lines, p50, p99 and the longest of the seconds from a line's stamp to
- * here, of the oldest line of each read. A line begins with ~ and sixteen digits, microseconds of CLOCK_MONOTONIC; no
- * other ~ is in a body. */
+/* crowd PORT PATH VIEWERS: follow one path so often at once. On standard output: `ready` once all have their heads;
+ * at the end, in one line: lines, the CLOCK_MONOTONIC microseconds of the last read, the fewest and the most lines of
+ * a viewer, p50, p95, p99 and the longest of the seconds from a line's stamp to here, of the oldest line of each read,
+ * seconds of CPU, and viewers that had a head. On standard input: lines per viewer that were written. The end is once
+ * all have so many, two seconds later in any case, when standard input ends, or when all streams have. A line begins
+ * with ~ and sixteen digits, microseconds of CLOCK_MONOTONIC; no other ~ is in a body. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,15 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STAMP = 16, BINS = 1 << 20 };
+enum { STAMP = 16, BINS = 1 << 20, GRACE = 2000000 };
 
 struct viewer {
     int fd, head; /* how much of the blank line behind the head was seen; 4: all */
     int begun;    /* digits of a stamp that the last read began */
     long long stamp;
+    long lines;
 };
 
 static unsigned delays[BINS]; /* by 20 microseconds */
+static long long reads, longest;
 
 static long long now(void) {
     struct timespec time;
@@ -30,9 +34,11 @@ static long long now(void) {
     return time.tv_sec * 1000000LL + time.tv_nsec / 1000;
 }
 
-static int bin_of(long long delay) {
+static void note(long long delay) {
     long long bin = delay < 0 ? 0 : delay / 20;
-    return bin < BINS ? (int)bin : BINS - 1;
+    delays[bin < BINS ? bin : BINS - 1]++;
+    reads++;
+    if (delay > longest) longest = delay;
 }
 
 /* Skip what belongs to the head; returns where the body begins. */
@@ -44,36 +50,62 @@ static char *skip_head(struct viewer *viewer, char *place, char *end) {
 }
 
 /* Count the lines that begin here; returns the oldest stamp, 0 where there is none whole. */
-static long long count(struct viewer *viewer, char *place, char *end, long *lines) {
+static long long count(struct viewer *viewer, char *place, char *end) {
     long long oldest = 0;
     while (place < end) {
         if (!viewer->begun) {
             place = memchr(place, '~', end - place);
             if (!place) break;
-            ++*lines;
-            if (oldest) {
-                place++;
-                continue;
-            }
+            place++;
+            viewer->lines++;
+            if (oldest) continue;
             viewer->begun = 1;
             viewer->stamp = 0;
-            place++;
         }
-        for (; viewer->begun <= STAMP && place < end; viewer->begun++, place++)
-            viewer->stamp = viewer->stamp * 10 + (*place - '0');
+        for (; viewer->begun && viewer->begun <= STAMP && place < end; place++) {
+            int digit = *place - '0';
+            /* The border of a chunk may lie within a stamp: then this line is counted, but not timed. */
+            viewer->begun = digit >= 0 && digit <= 9 ? viewer->begun + 1 : 0;
+            viewer->stamp = viewer->stamp * 10 + digit;
+        }
         if (viewer->begun > STAMP) {
-            oldest = oldest ? oldest : viewer->stamp;
+            oldest = viewer->stamp;
             viewer->begun = 0;
         }
     }
     return oldest;
 }
 
-static void print_percentile(long long reads, double share) {
+static void print_percentile(double share) {
     long long seen = 0;
     int bin = 0;
     while (bin < BINS - 1 && (seen += delays[bin]) < reads * share) bin++;
     printf(" %.6f", bin * 20e-6);
+}
+
+static void tell(const struct viewer *all, int viewers, long lines, long long last, int heads) {
+    long fewest = all[0].lines, most = all[0].lines;
+    for (int i = 1; i < viewers; i++) {
+        if (all[i].lines < fewest) fewest = all[i].lines;
+        if (all[i].lines > most) most = all[i].lines;
+    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("%ld %lld %ld %ld", lines, last, fewest, most);
+    print_percentile(0.5);
+    print_percentile(0.95);
+    print_percentile(0.99);
+    printf(" %.6f %.3f %d\n", longest * 1e-6,
+        usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6,
+        heads);
+}
+
+static int join(struct viewer *viewer, int port, const char *request) {
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    ssize_t size = strlen(request);
+    viewer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return connect(viewer->fd, (struct sockaddr *)&address, sizeof address) || write(viewer->fd, request, size) != size;
 }
 
 int main(int argc, char **argv) {
@@ -83,27 +115,33 @@ int main(int argc, char **argv) {
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(atoi(argv[1]))};
-    int viewers = atoi(argv[3]), open = viewers, heads = 0;
+    int viewers = atoi(argv[3]), open = viewers, heads = 0, poll = epoll_create1(0);
     struct viewer *all = calloc(viewers, sizeof *all);
-    int poll = epoll_create1(0);
-    int size = snprintf(buffer, sizeof buffer,
-        "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", argv[2]);
+    char request[2048];
+    snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n", argv[2]);
     for (int i = 0; i < viewers; i++) {
-        all[i].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (connect(all[i].fd, (struct sockaddr *)&address, sizeof address)) return 1;
-        if (write(all[i].fd, buffer, size) != size) return 1;
+        if (join(&all[i], atoi(argv[1]), request)) return 1;
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
         epoll_ctl(poll, EPOLL_CTL_ADD, all[i].fd, &event);
     }
-    long lines = 0;
-    long long reads = 0;
-    while (open) {
+    struct epoll_event told = {.events = EPOLLIN, .data.ptr = NULL};
+    epoll_ctl(poll, EPOLL_CTL_ADD, 0, &told);
+    long lines = 0, due = -1;
+    long long last = now(), deadline = 0;
+    while (open && (due < 0 || (lines < due && now() < deadline))) {
         struct epoll_event events[256];
-        int found = epoll_wait(poll, events, 256, -1);
+        int found = epoll_wait(poll, events, 256, due < 0 ? -1 : 50);
         for (int i = 0; i < found; i++) {
             struct viewer *viewer = events[i].data.ptr;
+            if (!viewer) {
+                ssize_t got = read(0, buffer, 32);
+                buffer[got > 0 ? got : 0] = 0;
+                due = atol(buffer) * viewers;
+                deadline = now() + GRACE;
+                epoll_ctl(poll, EPOLL_CTL_DEL, 0, NULL);
+                continue;
+            }
             ssize_t got = recv(viewer->fd, buffer, sizeof buffer, MSG_DONTWAIT);
             if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
             if (got <= 0) {
@@ -117,17 +155,15 @@ int main(int argc, char **argv) {
                 puts("ready");
                 fflush(stdout);
             }
-            long long oldest = count(viewer, body, buffer + got, &lines);
-            if (oldest) {
-                delays[bin_of(now() - oldest)]++;
-                reads++;
+            long had = viewer->lines;
+            long long oldest = count(viewer, body, buffer + got);
+            if (viewer->lines > had) {
+                lines += viewer->lines - had;
+                last = now();
+                if (oldest) note(last - oldest);
             }
         }
     }
-    printf("%ld", lines);
-    print_percentile(reads, 0.5);
-    print_percentile(reads, 0.99);
-    print_percentile(reads, 1);
-    puts("");
+    tell(all, viewers, lines, last, heads);
     return 0;
 }
