@@ -101,6 +101,27 @@ def test_a_worker_that_has_served_enough_is_replaced(tmp_path):
         eventually(lambda: old not in workers(watched.served), seconds=QUICKLY)
 
 
+def test_more_viewers_than_a_worker_may_serve_come_to_the_end(tmp_path):
+    """Each new worker is about to end at once, and gives something all the same."""
+    few = Server(THREADED, "--max-requests 2")
+    with ThreadPoolExecutor(8) as pool, Served(few, tmp_path) as served:
+        writer = served.store.create(RunRecord(id=RUN, title="x", started_at=1))
+        writer.append(Kind.OUT, b"0\n")
+        url = f"{served.url.geturl()}{served.prefix}/live/runs/{RUN}"
+        viewers = [Returning(url, "sse", random.Random(1), 0) for _ in range(8)]
+        leaving = [pool.submit(asyncio.run, one.watch()) for one in viewers]
+        try:
+            eventually(lambda: all(one.text == b"0\n" for one in viewers), seconds=30)
+            writer.append(Kind.OUT, b"1\n")
+            writer.close(End(State.SUCCEEDED, 0))
+            for each in leaving:
+                each.result(30)
+        finally:
+            for one in viewers:
+                one.ended = True
+    assert all(one.text == b"0\n1\n" for one in viewers)
+
+
 def test_a_worker_that_hangs_is_replaced(tmp_path):
     """Once it was silent for longer than `--timeout`, here two seconds."""
     with watching(Server(THREADED), tmp_path) as watched:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import platforms
@@ -45,6 +46,9 @@ __all__ = [
     "send",
 ]
 
+#: What a stream has, though its server is about to end. Where more viewers come back at once than
+#: gunicorn's `--max-requests`, each new worker is about to end before it has given anybody anything.
+LEAST_SECONDS = 0.5
 #: What WSGI (PEP 3333) knows of a request.
 Environ = Mapping[str, Any]
 #: A run, what starts one, or what happens to all runs.
@@ -179,6 +183,7 @@ def _find_leaving(environ: Environ) -> Callable[[], bool]:
     """Find out how this server tells that a client has gone, or that it is about to end."""
     connection, channel = find_connection(environ), _find_channel(environ)
     has_left = environ.get("waitress.client_disconnected", lambda: False)
+    least = monotonic() + LEAST_SECONDS
 
     def is_over() -> bool:
         worker = _find_worker()
@@ -187,7 +192,7 @@ def _find_leaving(environ: Environ) -> Callable[[], bool]:
         # Both would wait for streams: gunicorn's worker, and then kill; waitress for five seconds.
         is_ending = worker is not None and not worker.alive
         is_ending = is_ending or (channel is not None and channel.server.task_dispatcher.stop_count)
-        return gone or has_left() or is_ending
+        return gone or has_left() or (is_ending and monotonic() > least)
 
     return is_over
 
