@@ -130,6 +130,14 @@ def test_head_starts_nothing(view):
     assert len(view.runs) == 1
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_a_method_that_changes_nothing_starts_nothing(view, method):
+    """Not all frameworks keep it from a view; a browser sends it before a request to another site."""
+    response = view.ask(method=method, **EVENTS)
+    assert (response.status, response.body) == (200, b"")
+    assert view.runs == []
+
+
 def test_head_of_a_run_has_no_body(view):
     """Nobody pumps for it."""
     view.ask()

@@ -32,6 +32,8 @@ __all__ = ["Mark", "answer_activity", "answer_run", "answer_start"]
 #: What breaks a silence in `text`: after how many seconds, and with what.
 Mark = tuple[float, str]
 
+#: Methods that change nothing (RFC 9110, section 9.2.1): a browser asks with OPTIONS by itself.
+_ASKING = ("HEAD", "OPTIONS", "TRACE")
 _HTML = "text/html"
 _TYPES = {**ACTIVITY_TYPES, _HTML: "html"}
 
@@ -55,7 +57,7 @@ def answer_start(
     # Before the start: whoever is told to come again would start it once more.
     seat = None if is_sent_on else Seat()
     early = complete(request, lambda: _preview(request, mark, seat))
-    if early.status != 200 or request.method == "HEAD":
+    if early.status != 200 or request.method in _ASKING:
         return early
     journal = start()
     journal.add_view(_view(request))
