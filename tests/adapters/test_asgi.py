@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 import starlette.requests
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 
 import outlive
 from outlive.adapters.asgi import PUBLIC, Application, application, respond
@@ -107,6 +107,23 @@ def test_the_prefix_is_taken_off(path):
         exchange = Exchange(make_client(), path, root_path="/deep")
         await exchange.over()
         assert exchange.body == b"one\ntwo\n"
+
+    asyncio.run(main())
+
+
+def test_access_may_refuse_as_a_view_does(tmp_path):
+    """With an answer of the framework's."""
+
+    def refuse(request: Request, action: str, run: RunRecord | None) -> bool:
+        raise HTTPException(401, headers={"WWW-Authenticate": "Basic"})
+
+    async def main() -> None:
+        app = FastAPI()
+        app.mount("/live", application(access=refuse, store=tmp_path))
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            answer = await client.get("/live/")
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Basic")
 
     asyncio.run(main())
 

@@ -254,6 +254,20 @@ def test_access_is_a_function_or_where_it_is(project, may, monkeypatch):
         assert client.get("/live/activity?format=x").status_code == 400
 
 
+def test_access_may_refuse_as_a_view_does(project):
+    """Django answers, also with pages of the project's own."""
+
+    def refuse(*_: object) -> bool:
+        raise PermissionDenied
+
+    def ask_who(request: HttpRequest, exception: Exception) -> HttpResponse:
+        return HttpResponse("who are you?", status=403)
+
+    project.handler403 = ask_who
+    with override_settings(OUTLIVE={"ACCESS": refuse}):
+        assert mount(project).get("/live/").content == b"who are you?"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -221,6 +221,14 @@ def test_the_page_may_be_all_there_is(store):
     assert client.delete("/").status_code == 405
 
 
+def test_access_may_refuse_as_a_view_does(store):
+    """With an answer of Flask's: to log in first, for example."""
+    app = flask.Flask(__name__)
+    Outlive(app, access=lambda *_: flask.abort(flask.redirect("/login")), store=store)
+    answer = app.test_client().get("/runs/")
+    assert (answer.status_code, answer.location) == (302, "/login")
+
+
 def test_access_must_be_given(store):
     """Nothing is open by mistake."""
     with pytest.raises(TypeError, match="access"):

@@ -105,7 +105,7 @@ def test_the_interpreter_waits_for_work(tmp_path, ending, code):
 def test_it_says_what_it_waits_for(tmp_path):
     """After a moment, once; and Ctrl-C then asks the work to end."""
     left = leave(tmp_path, "start(obey)", interrupts=1, waits=True)
-    assert left.err == "outlive: waiting for 1 run to end (Ctrl-C asks for it)\n"
+    assert left.err == "outlive: waiting for 1 run to end (Ctrl-C cancels it)\n"
     assert left.run.state is State.CANCELLED
     assert left.run.text() == "begun\nobeyed\n"
 

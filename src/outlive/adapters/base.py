@@ -118,9 +118,12 @@ def _journal_of(run: object, place: Store) -> Journal:
         ) from None
 
 
-def make_site(access: Access, store: Place) -> Site:
-    """Make what is mounted: all runs of a store, to whom `access` allows it."""
-    return Site(store=application_store(store), access=check_access(access))
+def make_site(access: Access, store: Place, *passes: type[Exception]) -> Site:
+    """Make what is mounted: all runs of a store, to whom `access` allows it.
+
+    What `access` raises is answered by the framework where it is one of `passes`.
+    """
+    return Site(store=application_store(store), access=check_access(access), passes=passes)
 
 
 def check_access(access: Access) -> Access:

@@ -91,19 +91,25 @@ class Site:
     guard: Guard | None = None
     #: Where the server belongs to one run, that one; it shows no other.
     only: str | None = None
+    #: What `access` may raise instead, for the framework to answer: to log in first, for example.
+    passes: tuple[type[Exception], ...] = ()
     #: Told of each stream's client that came back after the end and was sent away.
     on_goodbye: Callable[[], None] = lambda: None
 
 
 def answer(request: Request, site: Site) -> Response:
-    """Answer a request to a site; whatever goes wrong is an answer, too."""
-    return complete(request, lambda: _answer(request, site))
+    """Answer a request to a site; whatever goes wrong is an answer, too, but for what passes."""
+    return complete(request, lambda: _answer(request, site), site.passes)
 
 
-def complete(request: Request, make: Callable[[], Response]) -> Response:
+def complete(
+    request: Request, make: Callable[[], Response], passes: tuple[type[Exception], ...] = ()
+) -> Response:
     """Make a response and give it what all have; whatever goes wrong is one, too."""
     try:
         response = make()
+    except passes:
+        raise
     except OutliveError as error:
         response = _error(request, error.status, str(error))
         if isinstance(error, Unauthorized):

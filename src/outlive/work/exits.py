@@ -99,7 +99,7 @@ def _is_waiting(*, was_asked: bool) -> bool:
             # Not for the thread: after a Ctrl-C, one that lives is taken for dead (bpo-45274).
             if living[0].wait(_PATIENCE_SECONDS) is State.RUNNING and not told:
                 told = True
-                _say(f"waiting for {_count(living)} to end (Ctrl-C asks for it)")
+                _say(f"waiting for {_count(living)} to end (Ctrl-C cancels it)")
     except KeyboardInterrupt:
         return True
     return False

@@ -40,7 +40,11 @@ def application(*, access: Access, store: Place = None) -> Application:
     `access(request, action, run)` tells whether a request may `list`, `read` or `cancel` runs;
     PUBLIC lets everybody. The store is by default that of `outlive.start`.
     """
-    return Application(make_site(access, store))
+    # Starlette's, and so FastAPI's, of which neither need be there.
+    module = sys.modules.get("starlette.exceptions")
+    return Application(
+        make_site(access, store, *([] if module is None else [module.HTTPException]))
+    )
 
 
 def respond(request: HasScope, work: Work, *, store: Place = None, mark: Mark | None = None) -> Any:  # noqa: ANN401 - a response of Starlette, which is not imported here

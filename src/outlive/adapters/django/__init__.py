@@ -23,8 +23,8 @@ try:
     import django
     from django.apps import apps
     from django.conf import settings
-    from django.core.exceptions import ImproperlyConfigured
-    from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+    from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+    from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
     from django.http.response import HttpResponseBase
     from django.urls import URLPattern, re_path
     from django.utils.autoreload import DJANGO_AUTORELOAD_ENV
@@ -102,7 +102,7 @@ def _serve(request: HttpRequest, rest: str) -> HttpResponseBase:
             "without AuthenticationMiddleware nobody knows who may see the runs: add it to "
             'MIDDLEWARE, or set OUTLIVE = {"ACCESS": …}'
         )
-    site = make_site(_bind(may, request), None)
+    site = make_site(_bind(may, request), None, PermissionDenied, Http404)
     return _translate(answer(_read_request(request, prefix, rest), site), request)
 
 

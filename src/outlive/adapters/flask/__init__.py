@@ -14,6 +14,7 @@ from ..base import respond as respond_to
 
 try:
     import flask
+    from werkzeug.exceptions import HTTPException
     from werkzeug.serving import is_running_from_reloader
 except ModuleNotFoundError:
     raise ModuleNotFoundError("Flask is missing: pip install flask", name="flask") from None
@@ -68,7 +69,7 @@ class Outlive:
         request = replace(request, prefix=request.prefix + self._prefix, path=path)
         # What streams is still filtered when Flask has left the request.
         keep = contextvars.copy_context().run
-        site = make_site(lambda *asked: keep(self._access, *asked), self._store)
+        site = make_site(lambda *asked: keep(self._access, *asked), self._store, HTTPException)
         return _translate(answer(request, site), environ)
 
 
