@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from .comparisons import compare_fully, compare_shortly
-from .floods import measure_pipe, measure_terminal
+from .floods import measure_pipe, measure_shelljob, measure_terminal
 from .lab import Lab, open_lab
 from .latency import measure_latency
 from .listing import measure_listing
@@ -28,6 +28,7 @@ from .tracking import measure_tracking
 _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "pipe": measure_pipe,
     "terminal": measure_terminal,
+    "shelljob": measure_shelljob,
     "resume": measure_resumption,
     "latency": measure_latency,
     "startup": measure_startup,

@@ -6,13 +6,15 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
-from .lab import Lab
+from .lab import PROGRAMS, Lab
 from .measuring import Row, alternate, compare, seconds_of
+from .peers.environments import PYTHON, install
 
-__all__ = ["measure_pipe", "measure_terminal"]
+__all__ = ["measure_pipe", "measure_shelljob", "measure_terminal"]
 
 _LINE = "x" * 99
 _MEGABYTES = 300
+_LINES = 300_000
 
 #: Name, command and megabytes.
 _FLOODS = (
@@ -67,6 +69,23 @@ def measure_terminal(lab: Lab) -> list[Row]:
             ),
         ]  # fmt: skip
     return rows
+
+
+def measure_shelljob(lab: Lab) -> list[Row]:
+    """Measure `outlive run --pipe -- COMMAND` against shelljob's loop, which keeps nothing."""
+    if reason := install({"shelljob": (("shelljob",), {})}).get("shelljob"):
+        return [Row("command beside shelljob", "not measured", f"shelljob: {reason}")]
+    argv = ["seq", str(_LINES)]
+    reader = [str(PYTHON), str(PROGRAMS / "read_shelljob.py"), *argv]
+
+    def read() -> float:
+        return seconds_of(lambda: lab.finish(lab.start(reader)))
+
+    journal, whole, theirs = _alternate(lab, ["--pipe"], argv, read, rounds=3)
+    return [
+        compare(f"beside shelljob: {name}", ours, theirs, "shelljob", work=_LINES, unit="lines/s")
+        for name, ours in (("into the journal", journal), ("whole program", whole))
+    ]
 
 
 def _alternate(

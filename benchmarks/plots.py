@@ -68,19 +68,26 @@ def main() -> None:
     """Draw all."""
     records = json.loads((_RESULTS / "peers.json").read_text(encoding="utf-8"))
     measured = [record for record in records if "reason" not in record]
+    peers = list(dict.fromkeys(record["peer"] for record in records))
     for plot in _PLOTS:
-        _draw(plot, [record for record in measured if plot.belongs(record)])
+        _draw(plot, [record for record in measured if plot.belongs(record)], peers)
 
 
-def _draw(plot: _Plot, records: list[_Record]) -> None:
+def _draw(plot: _Plot, records: list[_Record], peers: list[str]) -> None:
     figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
-    for number, peer in enumerate(dict.fromkeys(record["peer"] for record in records)):
+    shown = {record["peer"] for record in records}
+    for number, peer in enumerate(peers):
+        if peer not in shown:
+            continue
         points = sorted(
             (record[plot.x], plot.value(record)) for record in records if record["peer"] == peer
         )
         # Ours stand out; there are more peers than colours.
         style = "-" if peer.startswith("Outlive") else "--" if number < 10 else ":"
-        axes.plot(*zip(*points, strict=True), style, marker="o", markersize=4, label=peer)
+        axes.plot(
+            *zip(*points, strict=True), style,
+            color=f"C{number}", marker="o", markersize=4, label=peer,
+        )  # fmt: skip
     axes.set(title=plot.title, xlabel=plot.across, ylabel=plot.up, xscale="log", yscale="log")
     axes.grid(visible=True, alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")
