@@ -1,5 +1,6 @@
 """Fixtures that tests of several modules share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from tests.browsers import browser, complaints, page
 from tests.programs import Outlive
 
 __all__ = ["browser", "complaints", "outlive", "page"]
+
+# A shell has what it starts with `&` ignore Ctrl-C, and so would all that tests start in turn.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asserts how fast it is, and the machines that run this are busy with other things.
 settings.register_profile("outlive", deadline=None)
