@@ -88,7 +88,8 @@ def _compare(lab: Lab, cases: Sequence[_Case], rounds: int) -> str:
     told = f"medians of {rounds} rounds" if rounds > 1 else "one round"
     busy = os.getloadavg()[0] > _IDLE_LOAD * (os.cpu_count() or 1)
     told += ", **on a busy machine: to be measured anew**" if busy else ""
-    used = versions({"gunicorn", "uvicorn", *packages})
+    debian = {package for peer in PEERS for package in peer.programs.values()}
+    used = versions({"gunicorn", "uvicorn", *packages}, debian)
     return "\n\n".join([*tables, f"{told}; {used}"])
 
 

@@ -48,16 +48,24 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin", mode=os.F_OK)
 
 
-def versions(names: Iterable[str]) -> str:
-    """Tell the versions of packages that are installed."""
+def versions(names: Iterable[str], debian: Iterable[str]) -> str:
+    """Tell the versions of packages that are installed, Python's and Debian's."""
     code = (
         "import importlib.metadata as m, sys\n"
         "for name in sys.argv[1:]:\n"
         "    try: print(name, m.version(name))\n"
         "    except m.PackageNotFoundError: pass"
     )
-    argv = [str(PYTHON), "-c", code, *sorted(names)]
-    return ", ".join(subprocess.run(argv, capture_output=True, text=True).stdout.splitlines())  # noqa: PLW1510
+    found = _lines(str(PYTHON), "-c", code, *sorted(names))
+    if shutil.which("dpkg-query"):
+        form = "${Package} ${Version}\n"
+        found += _lines("dpkg-query", "--show", "--showformat", form, *sorted(debian))
+    return ", ".join(found)
+
+
+def _lines(*argv: str) -> list[str]:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()
 
 
 def _stamp() -> Path:
