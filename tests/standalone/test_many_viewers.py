@@ -1,9 +1,13 @@
 """Many viewers of a real command, who lose their connections at random."""
 
 import asyncio
+import contextlib
 import signal
+import socket
 import sys
 import threading
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -11,6 +15,20 @@ from tests.standalone.viewers import watch_all
 
 VIEWERS, LINES = 50, 100_000
 NUMBERS = "for number in range({}): print(number)"
+
+
+def test_many_may_come_at_once(outlive):
+    """Nobody has to try again a second later: they wait, even for a server that does nothing."""
+    process = outlive.start("serve", "--no-auth", "--port", "0")
+    whole = outlive.url_of(process)
+    url = urlsplit(whole)
+    with urlopen(whole):
+        # It serves now.
+        process.send_signal(signal.SIGSTOP)
+    with contextlib.ExitStack() as stack:
+        stack.callback(process.send_signal, signal.SIGCONT)
+        for _ in range(200):
+            stack.enter_context(socket.create_connection((url.hostname, url.port), 5))
 
 
 @pytest.mark.timeout(600)

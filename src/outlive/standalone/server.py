@@ -24,7 +24,7 @@ from .streams import OpenStreams
 if TYPE_CHECKING:
     from .serving import HttpServer
 
-__all__ = ["Server", "is_loopback"]
+__all__ = ["BACKLOG", "Server", "is_loopback"]
 
 #: A viewer that takes nothing for so long when the server stops is dropped.
 STALL_SECONDS = 2.0
@@ -34,6 +34,8 @@ GOODBYE_SECONDS = 1.0
 _TICK = 0.02
 #: How long a viewer may be out of reach before its connection is given up.
 PEER_MILLISECONDS = 120_000
+#: Connections that wait to be accepted; one beyond them waits for its next attempt, a second later.
+BACKLOG = 2048
 
 
 def is_loopback(host: str) -> bool:
@@ -168,7 +170,7 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             _notice_lost_peers(listener)
             listener.bind(address)
-            listener.listen(2048)
+            listener.listen(BACKLOG)
             undo.pop_all()
     except OSError as error:
         hint = " (--port 0 takes any free port)" if error.errno == errno.EADDRINUSE else ""

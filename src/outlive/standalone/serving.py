@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import socket
 from typing import cast
 
 import uvicorn
@@ -12,10 +13,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .. import platforms
 from ..adapters.asgi import Application
+from .server import BACKLOG
 
 __all__ = ["HttpServer", "make_http_server"]
-
-HttpServer = uvicorn.Server
 
 #: Between two looks whether a client that asks for nothing is still at it.
 REQUEST_SECONDS = 10.0
@@ -44,7 +44,16 @@ def make_http_server(application: Application, *, shutdown_seconds: float) -> Ht
         backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=int(shutdown_seconds),
     )
-    return uvicorn.Server(config)
+    return HttpServer(config)
+
+
+class HttpServer(uvicorn.Server):
+    """Lets more connections wait than it accepts at once, which asyncio takes for one thing."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
 
 
 class DeadlineProtocol(H11Protocol):
