@@ -29,7 +29,9 @@ def turns(viewer: Viewer, look: Callable[[], object]) -> Iterator[bytes | float]
         parts, has_entries = viewer.take(chunk, monotonic()), chunk.has_entries
         # What was sent must not stay in memory while more is read: it fills a processor's cache.
         del chunk
-        yield from parts or (b"",) * has_entries
+        yield from parts
+        if has_entries and not parts:
+            yield b""
         del parts
         if not has_entries:
             yield max(viewer.deadline() - monotonic(), 0.0)
