@@ -13,6 +13,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from .entries import Kind, Position
+from .errors import JournalError
 from .formats import Format
 from .journals.base import READ_SIZE, Journal
 from .journals.readers import Reader, Reading
@@ -100,6 +101,20 @@ class Feed:
             return found
         with self._lock:
             return self._find(place, since) or self._read(place, since, size)
+
+    def read_again(self, place: Place, after: Place) -> tuple[bytes, ...]:
+        """Get once more what was between two places; raises JournalError where it is gone."""
+        pieces: list[bytes] = []
+        with self._lock:
+            reader, form = self._reader, self.format
+            reader.place, form.state = place
+            while entries := reader.read(READ_SIZE, after.reading.offset):
+                pieces += [form.encode(entry) for entry in entries]
+                if reader.place.offset >= after.reading.offset:
+                    break
+            if (reader.place, form.state) != after:
+                raise JournalError("what was there is there no more: the oldest entries are removed")
+        return _pack(pieces)
 
     def partial(self, state: Hashable) -> tuple[bytes, Hashable]:
         """Write the unfinished line of a state, and get the state after that."""

@@ -105,6 +105,11 @@ class Viewer:
         """What it is sent; shared with others who are sent the same."""
         return self.feed.format
 
+    @property
+    def is_new(self) -> bool:
+        """Whether there is something that opens its stream, yet to be sent."""
+        return bool(self._opening)
+
     def take(self, chunk: Chunk, now: float) -> tuple[bytes, ...]:
         """Move on over a chunk, and get what is to be sent; `finished` behind the `end`."""
         self.place, self.finished = chunk.place, chunk.is_last

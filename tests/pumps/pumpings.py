@@ -1,6 +1,8 @@
 """Pumps at work, each in a thread of its own: what the contract of the family needs."""
 
 import asyncio
+import contextlib
+import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,12 +10,13 @@ from contextlib import aclosing
 from time import monotonic
 
 from outlive.entries import BEGINNING, End, Kind, State
-from outlive.feeds import find_feed
+from outlive.feeds import SEND_SIZE, find_feed
 from outlive.formats import FORMATS
 from outlive.journals.base import Journal
 from outlive.journals.memory import MemoryJournal
 from outlive.pumps.awaiting import pump
 from outlive.pumps.blocking import BlockingPump
+from outlive.pumps.engine import CHUNKED, CLOSED, adopt
 from outlive.viewers import Viewer
 from tests.formats.logs import RUN
 
@@ -92,4 +95,71 @@ class Blocking(Pumping):
         self._pump.close()
 
 
-PUMPS = {"awaiting": Awaiting, "blocking": Blocking}
+class OnSocket(Pumping):
+    """The engine, on a socket whose other end is read here, and its framing taken off."""
+
+    framing = CLOSED
+
+    def connect(self) -> tuple[socket.socket, socket.socket]:
+        """Make both ends: the engine's and the client's."""
+        return socket.socketpair()
+
+    def __init__(self, journal: Journal, take: Callable[[bytes], None], form: str = "text") -> None:
+        ours, self._client = self.connect()
+        self._is_done = threading.Event()
+        self.is_complete: bool | None = None
+        super().__init__(journal, take, form)
+        adopt(ours, self._viewer, self.framing, self._finish)
+
+    def _finish(self, is_complete: bool) -> None:  # noqa: FBT001 - called by the engine
+        self.is_complete = is_complete
+        self._is_done.set()
+
+    def _work(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self.receive():
+                self._take(data)
+        self._client.close()
+        assert self._is_done.wait(30)
+
+    def receive(self) -> bytes:
+        """Get the next bytes of the body; none at its end."""
+        return self._client.recv(SEND_SIZE)
+
+    def leave(self) -> None:
+        self._client.shutdown(socket.SHUT_RDWR)
+
+
+class OnTcp(OnSocket):
+    """The engine, on a connection of TCP, chunked."""
+
+    framing = CHUNKED
+
+    def connect(self) -> tuple[socket.socket, socket.socket]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            ours, _ = listener.accept()
+        self._body = client.makefile("rb")
+        self._left = 0
+        return ours, client
+
+    def receive(self) -> bytes:
+        if not self._left:
+            self._left = int(self._body.readline() or b"0", 16)
+            if not self._left:
+                # As long as it is open, the connection is.
+                self._body.close()
+                return b""
+        data = self._body.read1(min(self._left, SEND_SIZE))
+        self._left -= len(data)
+        if not self._left:
+            assert self._body.readline() == b"\r\n"
+        return data
+
+
+PUMPS = {
+    "awaiting": Awaiting,
+    "blocking": Blocking,
+    "engine on a socketpair": OnSocket,
+    "engine on TCP": OnTcp,
+}

@@ -55,11 +55,12 @@ def test_what_is_written_while_a_pump_finds_nothing_is_not_missed(start, monkeyp
     """Between its look and its sleep a writer may append, and ring a bell that rings already."""
     monkeypatch.setattr(base, "SETTLE_SECONDS", 3600.0)
     journal = make_journal([], end=None)
-    scan, asleep, rung = journal.scan, threading.Event(), threading.Event()
+    scan, asleep, rung, added = journal.scan, *(threading.Event() for _ in range(3))
 
     def scan_and_append(offset: int, size: int) -> Scan:
         found = scan(offset, size)
-        if rung.is_set() and not found.entries and not received:
+        if rung.is_set() and not found.entries and not added.is_set():
+            added.set()
             add(journal, b"line\n")
         asleep.set()
         return found

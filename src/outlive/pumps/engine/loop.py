@@ -1,0 +1,414 @@
+"""The loop: heads first, then those who are behind, in bounded turns; and all that ends a stream."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from ...errors import OutliveError
+from ...feeds import Feed
+from ...journals.base import Journal
+from ...viewers import Viewer
+from .. import base
+from ..base import report, settle
+from .connections import Connection, Done, Framing
+from .groups import Group, Shelf
+from .sending import send, wake
+from .wheel import Wheel
+
+__all__ = ["Engine", "adopt", "stop"]
+
+#: Seconds that those who are behind get before the heads have their turn again.
+_TURN = 0.002
+#: Seconds without a look at the sockets while there is enough to do: to look lets go of the GIL.
+_BLIND = 0.005
+#: Seconds that a client has to close its end, once it was sent everything.
+_LINGER = 5.0
+#: Seconds that all streams have to end in when the process does.
+_STOP = 2.0
+
+_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+
+class _Watch:
+    """A journal that is watched, for all groups of it."""
+
+    def __init__(self, journal: Journal, ring: Callable[[_Watch], None]) -> None:
+        self.journal = journal
+        self.groups: set[Group] = set()
+        self.is_rung = False
+        self.settle_at = monotonic() + base.SETTLE_SECONDS
+        self._ring = ring
+        self.stop = journal.watch(self.ring)
+
+    def ring(self) -> None:
+        """Tell the engine that something happened; once until it has looked."""
+        if not self.is_rung:
+            self.is_rung = True
+            self._ring(self)
+
+
+class Engine:
+    """One thread that sends to the viewers it is given."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._is_asleep = False
+        self._is_stopping = False
+        self._adopted: deque[Connection] = deque()
+        self._rung: deque[_Watch] = deque()
+        self._moved: deque[Group] = deque()
+        self._ready: deque[Connection] = deque()
+        self._looked_at = 0.0
+        self._shelf = Shelf()
+        self._wheel: Wheel[_Watch | Group | Connection] = Wheel()
+        self.connections: dict[int, Connection] = {}
+        self._groups: dict[tuple[Feed, Framing], Group] = {}
+        self._watches: dict[Journal, _Watch] = {}
+        self._thread = threading.Thread(target=self._work, name="outlive-engine", daemon=True)
+        self._thread.start()
+
+    def adopt(
+        self, sock: socket.socket, viewer: Viewer, framing: Framing, done: Done = lambda _: None
+    ) -> None:
+        """Send a viewer's bytes to a socket, which is the engine's from now on; from any thread."""
+        connection = Connection(sock, viewer, done)
+        connection.group = Group(viewer.feed, framing, self._shelf)
+        self._adopted.append(connection)
+        self._wake()
+
+    def stop(self) -> None:
+        """End all streams, each as completely as it can be."""
+        self._is_stopping = True
+        self._wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_STOP)
+
+    def forget(self) -> None:
+        """Let go, in a forked child, of what is its parent's."""
+        # Nothing is unregistered: that would be so for the parent, too.
+        self._epoll.close()
+        os.close(self._bell)
+        for connection in [*self.connections.values(), *self._adopted]:
+            connection.sock.close()
+
+    def _wake(self) -> None:
+        if self._is_asleep:
+            self._is_asleep = False
+            wake(self._bell)
+
+    def _ring(self, watch: _Watch) -> None:
+        self._rung.append(watch)
+        self._wake()
+
+    def _work(self) -> None:
+        try:
+            while not self._is_stopping:
+                self._look()
+                self._take_in()
+                self._serve_heads()
+                self._serve_others()
+                self._serve_timers()
+        finally:
+            self._end_all()
+
+    # ── what there is to do ──
+
+    def _look(self) -> None:
+        """Wait for something to do, or see what happened meanwhile."""
+        is_busy = bool(self._moved or self._ready)
+        now = monotonic()
+        if is_busy and now - self._looked_at < _BLIND:
+            return
+        timeout = 0.0 if is_busy else self._patience(now)
+        self._is_asleep = True
+        # In this order: who rings from now on wakes.
+        if self._adopted or self._rung or self._is_stopping:
+            timeout = 0.0
+        events = self._epoll.poll(timeout, 1024)
+        self._is_asleep = False
+        self._looked_at = monotonic()
+        for fd, event in events:
+            if fd == self._bell:
+                os.eventfd_read(fd)
+            elif (connection := self.connections.get(fd)) is not None:
+                self._hear(connection, event)
+
+    def _patience(self, now: float) -> float:
+        upcoming = self._wheel.upcoming()
+        return -1 if upcoming is None else max(0.0, upcoming - now)
+
+    def _hear(self, connection: Connection, event: int) -> None:
+        if connection.is_over and event & (_GONE | select.EPOLLIN):
+            self._drain(connection)
+        elif event & _GONE:
+            self._drop(connection, is_complete=False)
+        elif event & select.EPOLLOUT and connection.viewer is not None:
+            self._make_ready(connection)
+
+    def _make_ready(self, connection: Connection) -> None:
+        if not connection.is_ready:
+            connection.is_ready = True
+            self._ready.append(connection)
+
+    def _take_in(self) -> None:
+        while self._adopted:
+            self._begin(self._adopted.popleft())
+        while self._rung:
+            watch = self._rung.popleft()
+            # In this order: what is appended from now on rings again.
+            watch.is_rung = False
+            watch.settle_at = monotonic() + base.SETTLE_SECONDS
+            for group in watch.groups:
+                self._move(group)
+
+    def _move(self, group: Group) -> None:
+        if not group.is_moved:
+            group.is_moved = True
+            self._moved.append(group)
+
+    def _begin(self, connection: Connection) -> None:
+        """Take in a new one: it is behind, until it turns out to have everything."""
+        group = self._join(connection.group)
+        connection.group = group
+        group.others.add(connection)
+        group.feed.enter()
+        self.connections[connection.fd] = connection
+        try:
+            connection.prepare()
+            self._epoll.register(connection.fd, _EVENTS)
+        except OSError:
+            self._drop(connection, is_complete=False)
+            return
+        self._make_ready(connection)
+
+    def _join(self, group: Group) -> Group:
+        """Find the group that is the same, or make this one known."""
+        key = group.feed, group.framing
+        known = self._groups.setdefault(key, group)
+        if known is group:
+            journal = group.feed.journal
+            watch = self._watches.get(journal)
+            if watch is None:
+                watch = self._watches[journal] = _Watch(journal, self._ring)
+                self._wheel.set(watch, watch.settle_at)
+            watch.groups.add(group)
+        return known
+
+    # ── turns ──
+
+    def _serve_heads(self) -> None:
+        """Give each group that has moved one chunk."""
+        for _ in range(len(self._moved)):
+            group = self._moved.popleft()
+            group.is_moved = False
+            self._advance(group)
+
+    def _advance(self, group: Group) -> None:
+        try:
+            turn = group.advance()
+        except Exception as error:  # noqa: BLE001 - others' streams go on
+            self._fail(group, error)
+            return
+        for connection in turn.complete:
+            self._complete(connection)
+        for connection in turn.doubtful:
+            self._make_ready(connection)
+        if turn.has_more:
+            self._move(group)
+        elif group.viewer is not None:
+            self._wheel.set(group, group.viewer.deadline())
+        for connection in group.others:
+            # Those that have everything wait for news, too; all others for room.
+            if not connection.blocks and not connection.is_over:
+                self._make_ready(connection)
+
+    def _serve_others(self) -> None:
+        """Give turns to those who are behind, one block each, for a while."""
+        if not self._ready:
+            return
+        until = monotonic() + _TURN
+        while self._ready and monotonic() < until:
+            connection = self._ready.popleft()
+            connection.is_ready = False
+            if connection.fd in self.connections and not connection.is_over:
+                self._catch_up(connection)
+
+    def _catch_up(self, connection: Connection) -> None:
+        group = connection.group
+        try:
+            if group.catch_up(connection):
+                self._make_ready(connection)
+        except OSError:
+            self._drop(connection, is_complete=False)
+            return
+        except Exception as error:  # noqa: BLE001 - as above
+            report(error)
+            self._drop(connection, is_complete=False)
+            return
+        if connection.is_over:
+            self._complete(connection)
+        elif not connection.blocks:
+            viewer = connection.viewer or group.viewer
+            if viewer is not None:
+                self._wheel.set(connection if connection.viewer else group, viewer.deadline())
+
+    def _serve_timers(self) -> None:
+        now = monotonic()
+        for thing in self._wheel.due(now):
+            if isinstance(thing, _Watch):
+                self._settle(thing, now)
+            elif isinstance(thing, Group):
+                self._tick(thing, now)
+            elif thing.is_over:
+                self._drop(thing, is_complete=True)
+            elif not thing.blocks and thing.viewer is not None:
+                self._make_ready(thing)
+
+    def _tick(self, group: Group, now: float) -> None:
+        if group.viewer is None:
+            return
+        if group.viewer.deadline() <= now:
+            self._move(group)
+        else:
+            self._wheel.set(group, group.viewer.deadline())
+
+    def _settle(self, watch: _Watch, now: float) -> None:
+        if not watch.groups:
+            return
+        if watch.settle_at <= now:
+            try:
+                settle(watch.journal)
+            except (OutliveError, OSError) as error:
+                for group in list(watch.groups):
+                    self._fail(group, error)
+                return
+            # A notice may have been lost: who looks finds out.
+            watch.settle_at = now + base.SETTLE_SECONDS
+            for group in watch.groups:
+                self._move(group)
+        self._wheel.set(watch, watch.settle_at)
+
+    # ── ends ──
+
+    def _complete(self, connection: Connection) -> None:
+        """Close for sending; what the client sent meanwhile must not turn that into a reset."""
+        connection.is_over = True
+        self._detach(connection)
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_WR)
+        self._wheel.set(connection, monotonic() + _LINGER)
+        self._drain(connection)
+
+    def _drain(self, connection: Connection) -> None:
+        try:
+            while connection.sock.recv(65536, socket.MSG_DONTWAIT):
+                pass
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._drop(connection, is_complete=True)
+
+    def _fail(self, group: Group, error: Exception) -> None:
+        """End all streams of a group, and of no other."""
+        report(error)
+        for connection in [*group.heads.values(), *group.others]:
+            self._drop(connection, is_complete=False)
+
+    def _drop(self, connection: Connection, *, is_complete: bool) -> None:
+        if not connection.is_over:
+            self._detach(connection)
+        del self.connections[connection.fd]
+        self._wheel.drop(connection)
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(connection.fd)
+        connection.close(is_complete=is_complete)
+        self._tell(connection, is_complete=is_complete)
+
+    def _detach(self, connection: Connection) -> None:
+        """Take one from its group, which goes with its last one."""
+        group = connection.group
+        group.remove(connection)
+        group.feed.leave()
+        connection.leave()
+        if not group.is_empty:
+            return
+        self._groups.pop((group.feed, group.framing), None)
+        self._wheel.drop(group)
+        watch = self._watches[group.feed.journal]
+        watch.groups.discard(group)
+        if not watch.groups:
+            watch.stop()
+            self._wheel.drop(watch)
+            del self._watches[group.feed.journal]
+
+    def _tell(self, connection: Connection, *, is_complete: bool) -> None:
+        try:
+            connection.done(is_complete)
+        except Exception as error:  # noqa: BLE001 - a mistake of one adapter's
+            report(error)
+
+    def _end_all(self) -> None:
+        while self._adopted:
+            self._begin(self._adopted.popleft())
+        for connection in list(self.connections.values()):
+            self._drop(connection, is_complete=connection.is_over or self._end(connection))
+        self._epoll.close()
+        os.close(self._bell)
+
+    def _end(self, connection: Connection) -> bool:
+        """End one stream; only clients that come again by themselves get a proper end."""
+        group = connection.group
+        if not group.feed.format.reconnects or connection.sent:
+            return False
+        end = group.framing.end
+        try:
+            return send(connection.fd, end, 0) == len(end)
+        except OSError:
+            return False
+
+
+_engine: Engine | None = None
+_lock = threading.Lock()
+
+
+def adopt(
+    sock: socket.socket, viewer: Viewer, framing: Framing, done: Done = lambda _: None
+) -> None:
+    """Have the engine of this process send a viewer's bytes to a socket."""
+    global _engine  # noqa: PLW0603 - one per process
+    with _lock:
+        if _engine is None:
+            _engine = Engine()
+            atexit.register(stop)
+    _engine.adopt(sock, viewer, framing, done)
+
+
+def stop() -> None:
+    """End all streams of this process."""
+    global _engine
+    engine, _engine = _engine, None
+    if engine is not None:
+        engine.stop()
+
+
+def _forget() -> None:
+    global _engine, _lock
+    # Another thread of the parent may have held the lock.
+    engine, _engine, _lock = _engine, None, threading.Lock()
+    if engine is not None:
+        engine.forget()
+
+
+os.register_at_fork(after_in_child=_forget)
