@@ -22,17 +22,18 @@ class Shelf:
     """The blocks whose bytes are kept; the oldest lose them."""
 
     def __init__(self) -> None:
-        self._blocks: deque[Block] = deque()
+        self._blocks: dict[Block, None] = {}
         self.size = 0
 
     def put(self, block: Block) -> None:
         """Keep the bytes of a block for a while, where they can be read again."""
-        if block.before is None:
+        if block.before is None or block in self._blocks:
             return
-        self._blocks.append(block)
+        self._blocks[block] = None
         self.size += block.size
         while self.size > _SHELF_SIZE and len(self._blocks) > 1:
-            oldest = self._blocks.popleft()
+            oldest = next(iter(self._blocks))
+            del self._blocks[oldest]
             oldest.data = None
             self.size -= oldest.size
 
@@ -91,10 +92,11 @@ class Group:
 
     def data_of(self, block: Block) -> bytes:
         """Get the bytes of a block, if need be from the journal; raises JournalError."""
-        if block.data is None:
-            block.data = self._read_again(block)
+        data = block.data
+        if data is None:
+            data = block.data = self._read_again(block)
             self._shelf.put(block)
-        return block.data
+        return data
 
     def _read_again(self, block: Block) -> bytes:
         if block.before is None:

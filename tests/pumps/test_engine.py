@@ -1,0 +1,266 @@
+"""The engine: many on one loop, each line to each exactly once, whatever clients do."""
+
+import contextlib
+import os
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from outlive.entries import Kind
+from outlive.journals.memory import MemoryJournal
+from outlive.pumps.engine import CHUNKED, CLOSED, Engine, Framing, groups
+from outlive.pumps.engine.wheel import GRAIN, Wheel
+from tests.formats.logs import make_journal
+from tests.helpers import eventually
+from tests.pumps.pumpings import END, add, make_viewer
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """Make an engine of this test's own."""
+    engine = Engine()
+    yield engine
+    engine.stop()
+
+
+class Client:
+    """The other end of a connection that an engine has."""
+
+    def __init__(
+        self, engine: Engine, journal: MemoryJournal, form: str = "text", framing: Framing = CLOSED
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.socket = socket.socket()
+            # So that it is full soon.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self.socket.connect(listener.getsockname())
+            ours, _ = listener.accept()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self.data = b""
+        self.done: list[bool] = []
+        self.socket.settimeout(30)
+        engine.adopt(ours, make_viewer(journal, form), framing, self.done.append)
+
+    def read(self, size: int) -> bool:
+        """Read at most so much, where there is something; gives whether it is the end."""
+        with contextlib.suppress(BlockingIOError):
+            data = self.socket.recv(size, socket.MSG_DONTWAIT)
+            self.data += data
+            return not data
+        return False
+
+    def read_all(self) -> bytes:
+        """Read to the end."""
+        while data := self.socket.recv(1 << 20):
+            self.data += data
+        self.socket.close()
+        return self.data
+
+
+def dechunk(data: bytes) -> bytes:
+    """Take the framing off a complete body."""
+    body = b""
+    while True:
+        size, _, data = data.partition(b"\r\n")
+        if not int(size, 16):
+            assert data == b"\r\n"
+            return body
+        body += data[: int(size, 16)]
+        data = data[int(size, 16) :]
+        assert data.startswith(b"\r\n")
+        data = data[2:]
+
+
+def lines_of(events: bytes) -> list[bytes]:
+    """Get the data of unnamed events."""
+    unnamed = (event for event in events.split(b"\n\n") if b"event: " not in event)
+    lines = (line for event in unnamed for line in event.split(b"\n"))
+    return [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
+
+
+_pieces = st.one_of(
+    st.integers(0, 9).map(lambda number: b"%d\n" % number),
+    st.integers(0, 9).map(lambda number: b"%d," % number),
+    st.integers(1, 60_000).map(lambda size: b"x" * size),
+    st.integers(1, 900).map(lambda count: b"line of some length\n" * count),
+)
+
+
+@pytest.mark.parametrize("framing", [CHUNKED, CLOSED], ids=["chunked", "closed"])
+@pytest.mark.parametrize("form", ["text", "sse"])
+@pytest.mark.parametrize("kept", [groups._SHELF_SIZE, 0], ids=["kept", "read again"])
+def test_every_line_comes_exactly_once(framing, form, kept, monkeypatch):
+    """To clients that come at any time and read at random, whether their blocks are kept or not."""
+    monkeypatch.setattr(groups, "_SHELF_SIZE", kept)
+    monkeypatch.setattr("outlive.viewers.PARTIAL", 0.001)
+    engine = Engine()
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=[*HealthCheck])
+    @given(st.lists(_pieces, max_size=30), st.randoms(use_true_random=False))
+    def check(pieces: list[bytes], chance: random.Random) -> None:
+        journal = make_journal([], end=None)
+        clients = [Client(engine, journal, form, framing)]
+        for piece in pieces:
+            add(journal, piece)
+            if chance.random() < 0.2:
+                clients.append(Client(engine, journal, form, framing))
+            for client in clients:
+                client.read(chance.choice([1, 100, 10_000, 1_000_000]))
+        add(journal, END, Kind.END)
+        text = b"".join(pieces)
+        for client in clients:
+            data = client.read_all()
+            body = dechunk(data) if framing is CHUNKED else data
+            if form == "text":
+                assert body == text
+            else:
+                lines = text.split(b"\n")
+                assert lines_of(body) == (lines if lines[-1] else lines[:-1])
+            eventually(lambda: client.done)  # noqa: B023 - at once
+            assert client.done == [True]
+        assert not journal._watchers
+
+    try:
+        check()
+    finally:
+        engine.stop()
+
+
+def test_one_that_reads_nothing_holds_up_nobody_and_catches_up(engine, monkeypatch):
+    """Nothing is kept for it but where it is."""
+    monkeypatch.setattr(groups, "_SHELF_SIZE", 100_000)
+    journal = make_journal([], end=None)
+    stalled, taking = Client(engine, journal), Client(engine, journal)
+    reader = threading.Thread(target=taking.read_all)
+    reader.start()
+    for _ in range(100):
+        add(journal, b"x" * 99_999 + b"\n")
+    add(journal, END, Kind.END)
+    reader.join(30)
+    assert len(taking.data) == 10_000_000
+    kept = [block for block in engine._shelf._blocks if block.data is not None]
+    assert sum(block.size for block in kept) <= 300_000
+    assert len(stalled.read_all()) == 10_000_000
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_WR, socket.SHUT_RDWR, None])
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_a_client_that_goes_is_noticed_at_once(engine, how, is_behind):
+    """Whether it closes, half-closes or resets, and whether it has read everything or nothing."""
+    journal = make_journal([(Kind.OUT, b"x" * (3_000_000 if is_behind else 1))], end=None)
+    client, other = Client(engine, journal), Client(engine, journal)
+    eventually(lambda: client.read(1) or client.data)
+    if how is None:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.socket.close()
+    else:
+        client.socket.shutdown(how)
+    assert eventually(lambda: client.done) == [False]
+    assert not other.done
+    assert journal._watchers
+
+
+def test_a_second_request_does_not_spoil_the_end(engine):
+    """What nobody reads would turn the end into a reset."""
+    journal = make_journal([(Kind.OUT, b"x" * 100_000)])
+    client = Client(engine, journal)
+    client.socket.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
+    assert len(client.read_all()) == 100_000
+    assert eventually(lambda: client.done) == [True]
+
+
+@pytest.mark.parametrize("framing", [CHUNKED, CLOSED])
+def test_a_mistake_ends_only_the_viewers_of_its_feed(engine, framing, caplog):
+    """Cut short, a stream does not look complete."""
+    good, bad = (make_journal([(Kind.OUT, b"one\n")], end=None) for _ in range(2))
+    clients = [Client(engine, journal, framing=framing) for journal in (good, bad)]
+    for client in clients:
+        eventually(lambda: client.read(99) or client.data)  # noqa: B023 - at once
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    bad.scan = fail  # type: ignore[method-assign, assignment]
+    bad.notify()
+    if framing is CLOSED:
+        with pytest.raises(ConnectionResetError):
+            clients[1].read_all()
+    else:
+        assert not clients[1].read_all().endswith(b"0\r\n\r\n")
+    assert "a stream was cut short" in caplog.text
+    add(good, END, Kind.END)
+    assert b"one\n" in clients[0].read_all()
+
+
+def test_who_is_amid_what_is_removed_is_cut(engine, monkeypatch):
+    """What it was being sent cannot be read again, and nothing else may come in its place."""
+    monkeypatch.setattr(groups, "_SHELF_SIZE", 0)
+    journal = make_journal([(Kind.OUT, b"x" * 100_000)] * 30, end=None)
+    client = Client(engine, journal)
+    eventually(lambda: client.read(1) or client.data)
+    other = Client(engine, journal)
+    eventually(lambda: other.read(1 << 20) or len(other.data) == 3_000_000)
+    journal.remove_oldest(0)
+    with pytest.raises(ConnectionResetError):
+        client.read_all()
+    other.socket.close()
+
+
+@pytest.mark.parametrize(("form", "is_whole"), [("text", False), ("sse", True)])
+def test_all_streams_end_with_the_engine(form, is_whole):
+    """Completely where the client comes again by itself, which says nothing of the run."""
+    engine = Engine()
+    journal = make_journal([(Kind.OUT, b"one\n")], end=None)
+    client = Client(engine, journal, form, CHUNKED)
+    eventually(lambda: client.read(999) or client.data)
+    began = monotonic()
+    engine.stop()
+    assert monotonic() - began < 1
+    assert client.read_all().endswith(b"0\r\n\r\n") is is_whole
+    assert not journal._watchers
+
+
+def test_a_forked_child_holds_no_connection(engine, monkeypatch):
+    """Or its client would see no end before the child's."""
+    from outlive.pumps.engine import loop
+
+    monkeypatch.setattr(loop, "_engine", engine)
+    journal = make_journal([(Kind.OUT, b"one\n")], end=None)
+    client = Client(engine, journal)
+    eventually(lambda: client.read(99) or client.data)
+    wait, go = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(go)
+        os.read(wait, 1)
+        os._exit(0)
+    try:
+        os.close(wait)
+        add(journal, b"two\n")
+        add(journal, END, Kind.END)
+        client.socket.settimeout(5)
+        assert client.read_all() == b"one\ntwo\n"
+    finally:
+        os.close(go)
+        os.waitpid(child, 0)
+
+
+def test_a_wheel_gives_out_each_thing_once_and_not_too_early():
+    """Set twice, a thing comes at the earlier time; dropped, not at all."""
+    wheel: Wheel[str] = Wheel()
+    wheel.set("a", 1.0)
+    wheel.set("a", 2.0)
+    wheel.set("b", 1.5)
+    wheel.set("b", 0.5)
+    wheel.set("c", 0.7)
+    wheel.drop("c")
+    assert not list(wheel.due(0.5 - GRAIN))
+    assert list(wheel.due(0.5 + 2 * GRAIN)) == ["b"]
+    assert list(wheel.due(3.0)) == ["a"]
+    assert wheel.upcoming() is None
