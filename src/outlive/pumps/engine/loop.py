@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from ...errors import OutliveError
+from ...errors import JournalError, OutliveError
 from ...feeds import Feed
 from ...journals.base import Journal
 from ...viewers import Viewer
@@ -20,7 +20,7 @@ from .. import base
 from ..base import report, settle
 from .connections import Connection, Done, Framing
 from .groups import Group, Shelf
-from .sending import send, wake
+from .sending import glance, send, wake
 from .wheel import Wheel
 
 __all__ = ["Engine", "adopt", "stop"]
@@ -62,7 +62,7 @@ class Engine:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._bell, select.EPOLLIN)
+        self._epoll.register(self._bell, select.EPOLLIN | select.EPOLLET)
         self._is_asleep = False
         self._is_stopping = False
         self._adopted: deque[Connection] = deque()
@@ -135,13 +135,13 @@ class Engine:
         # In this order: who rings from now on wakes.
         if self._adopted or self._rung or self._is_stopping:
             timeout = 0.0
-        events = self._epoll.poll(timeout, 1024)
+        # To poll lets go of the GIL, even without waiting.
+        events = self._epoll.poll(timeout, 1024) if timeout else glance(self._epoll.fileno())
         self._is_asleep = False
         self._looked_at = monotonic()
         for fd, event in events:
-            if fd == self._bell:
-                os.eventfd_read(fd)
-            elif (connection := self.connections.get(fd)) is not None:
+            # The bell is never read: by its edges it is heard.
+            if (connection := self.connections.get(fd)) is not None:
                 self._hear(connection, event)
 
     def _patience(self, now: float) -> float:
@@ -252,9 +252,12 @@ class Engine:
         except OSError:
             self._drop(connection, is_complete=False)
             return
-        except Exception as error:  # noqa: BLE001 - as above
-            report(error)
+        except JournalError:
+            # What it was amid is removed: others are elsewhere.
             self._drop(connection, is_complete=False)
+            return
+        except Exception as error:  # noqa: BLE001 - reported once, and not by a thousand viewers
+            self._fail(group, error)
             return
         if connection.is_over:
             self._complete(connection)

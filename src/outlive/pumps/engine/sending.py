@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import platform
+import struct
 from socket import MSG_DONTWAIT, MSG_NOSIGNAL
 
-__all__ = ["FLAGS", "check", "push", "send", "wake"]
+__all__ = ["FLAGS", "check", "glance", "push", "send", "wake"]
 
 #: Never to wait, and never to be killed by SIGPIPE. The socket itself stays as its server made it.
 FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
@@ -50,3 +52,16 @@ def send(fd: int, data: bytes, begin: int) -> int:
 def wake(fd: int) -> None:
     """Add one to an eventfd; who writes lines must not lose the GIL by telling of them."""
     _write(fd, _ONE, 8)
+
+
+_epoll_wait = _libc["epoll_wait"]
+_EVENT = struct.Struct("=IQ" if platform.machine() == "x86_64" else "=I4xQ")
+_COUNT = 1024
+_room = ctypes.create_string_buffer(_EVENT.size * _COUNT)
+
+
+def glance(epoll: int) -> list[tuple[int, int]]:
+    """See what happened to the sockets of an epoll, and wait for nothing."""
+    found = check(_epoll_wait(epoll, _room, _COUNT, 0))
+    data = ctypes.string_at(_room, found * _EVENT.size)
+    return [(fd & 0x7FFFFFFF, event) for event, fd in _EVENT.iter_unpack(data)]
