@@ -110,10 +110,15 @@ class Viewer:
         """Whether there is something that opens its stream, yet to be sent."""
         return bool(self._opening)
 
+    def open(self) -> bytes:
+        """Get what opens its stream, to be sent before all else; once."""
+        opening, self._opening = self._opening, b""
+        return opening
+
     def take(self, chunk: Chunk, now: float) -> tuple[bytes, ...]:
         """Move on over a chunk, and get what is to be sent; `finished` behind the `end`."""
         self.place, self.finished = chunk.place, chunk.is_last
-        opening, self._opening = self._opening, b""
+        opening = self.open()
         self._may_have_partial = chunk.has_entries or self._may_have_partial
         parts, partial = chunk.parts, self._partial(now)
         if opening or partial:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from ..activities import Activity
 from ..errors import ConfigError, RunNotFound
 from ..journals.base import Journal
 from ..pumps.blocking import BlockingPump
+from ..pumps.engine.interposing import Interposed, can_interpose
 from ..runs import Run
 from ..settings import application_store
 from ..stores import Store
@@ -156,7 +158,16 @@ def open_body(
         # Not a list: of that, where nobody knows a length (HEAD), frameworks tell one of 0.
         return iter((response.body,))
     has_left = _find_leaving(environ)
-    return BlockingPump(*response.body, lambda: has_left() or is_ending(), _find_loss(environ))
+    pump = BlockingPump(*response.body, lambda: has_left() or is_ending(), _find_loss(environ))
+    connection = find_connection(environ) if _has_engine(environ) else None
+    if connection is None or not can_interpose(connection):
+        return pump
+    return Interposed(*response.body, connection, pump)
+
+
+def _has_engine(environ: Environ) -> bool:
+    """Tell whether this stream may leave its thread to the engine: a study, off by default."""
+    return bool(os.environ.get("OUTLIVE_ENGINE")) and environ["REQUEST_METHOD"] != "HEAD"
 
 
 def read_environ(environ: Environ) -> Request:
@@ -214,6 +225,9 @@ def _find_channel(environ: Environ) -> Any:  # noqa: ANN401 - waitress's, which 
 
 def find_capacity(environ: Environ) -> int | None:
     """Find out how many streams this server can hold, with a thread left for all else."""
+    if _has_engine(environ):
+        # Each has a descriptor, and no thread.
+        return 1 << 20
     worker, channel = _find_worker(), _find_channel(environ)
     if worker is not None:
         kinds = {"gthread": worker.cfg.threads, "gevent": worker.cfg.worker_connections}

@@ -18,7 +18,7 @@ from ...journals.base import Journal
 from ...viewers import Viewer
 from .. import base
 from ..base import report, settle
-from .connections import Connection, Done, Framing
+from .connections import Block, Connection, Done, Framing
 from .groups import Group, Shelf
 from .sending import glance, send, wake
 from .wheel import Wheel
@@ -79,11 +79,22 @@ class Engine:
         self._thread.start()
 
     def adopt(
-        self, sock: socket.socket, viewer: Viewer, framing: Framing, done: Done = lambda _: None
+        self,
+        sock: socket.socket,
+        viewer: Viewer,
+        framing: Framing,
+        done: Done = lambda _: None,
+        *,
+        head: bytes = b"",
     ) -> None:
-        """Send a viewer's bytes to a socket, which is the engine's from now on; from any thread."""
+        """Send a viewer's bytes to a socket, which is the engine's from now on; from any thread.
+
+        Before them, `head` is sent as it is.
+        """
         connection = Connection(sock, viewer, done)
         connection.group = Group(viewer.feed, framing, self._shelf)
+        if head:
+            connection.blocks = deque([Block(head, None, viewer.place)])
         self._adopted.append(connection)
         self._wake()
 
@@ -387,7 +398,12 @@ _lock = threading.Lock()
 
 
 def adopt(
-    sock: socket.socket, viewer: Viewer, framing: Framing, done: Done = lambda _: None
+    sock: socket.socket,
+    viewer: Viewer,
+    framing: Framing,
+    done: Done = lambda _: None,
+    *,
+    head: bytes = b"",
 ) -> None:
     """Have the engine of this process send a viewer's bytes to a socket."""
     global _engine  # noqa: PLW0603 - one per process
@@ -395,7 +411,7 @@ def adopt(
         if _engine is None:
             _engine = Engine()
             atexit.register(stop)
-    _engine.adopt(sock, viewer, framing, done)
+    _engine.adopt(sock, viewer, framing, done, head=head)
 
 
 def stop() -> None:
