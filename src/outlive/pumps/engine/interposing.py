@@ -133,7 +133,15 @@ def read_framing(written: bytes, opening: bytes) -> Framing | None:
         return None
     coding = headers.get(b"transfer-encoding")
     if coding == b"chunked" and version == b"HTTP/1.1":
-        return CHUNKED if body == (CHUNKED.frame((opening,)) if opening else b"") else None
+        return CHUNKED if _is_chunk(body, opening) else None
     if coding is None and (version == b"HTTP/1.0" or headers.get(b"connection") == b"close"):
         return CLOSED if body == opening else None
     return None
+
+
+def _is_chunk(body: bytes, opening: bytes) -> bool:
+    """Tell whether this is one chunk; a size has digits in either case (RFC 9112, section 7.1)."""
+    if not opening:
+        return not body
+    size, _, data = body.partition(b"\r\n")
+    return size.lower() == b"%x" % len(opening) and data == opening + b"\r\n"
