@@ -113,7 +113,9 @@ class Feed:
                 if reader.place.offset >= after.reading.offset:
                     break
             if (reader.place, form.state) != after:
-                raise JournalError("what was there is there no more: the oldest entries are removed")
+                raise JournalError(
+                    "what was there is there no more: the oldest entries are removed"
+                )
         return _pack(pieces)
 
     def partial(self, state: Hashable) -> tuple[bytes, Hashable]:

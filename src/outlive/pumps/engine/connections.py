@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...feeds import Place
 from ...viewers import Viewer
-from .sending import send
+from .sending import close, send
 
 if TYPE_CHECKING:
     from .groups import Group
@@ -114,4 +114,4 @@ class Connection:
             with contextlib.suppress(OSError):
                 # Only a reset tells that there should be more.
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.sock.close()
+        close(self.sock.detach())

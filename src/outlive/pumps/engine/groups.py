@@ -81,7 +81,9 @@ class Group:
         frame = self.framing.frame
         if parts == chunk.parts and parts:
             return [Block(frame(parts), before, after)]
-        first = next((i for i, part in enumerate(parts) if chunk.parts and part is chunk.parts[0]), 0)
+        first = next(
+            (i for i, part in enumerate(parts) if chunk.parts and part is chunk.parts[0]), 0
+        )
         last = first + len(chunk.parts)
         pieces = [
             (parts[:first], None, before),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import select
 import socket
@@ -20,7 +19,7 @@ from .. import base
 from ..base import report, settle
 from .connections import Block, Connection, Done, Framing
 from .groups import Group, Shelf
-from .sending import glance, send, wake
+from .sending import drain, glance, register, send, shut, unregister, wake
 from .wheel import Wheel
 
 __all__ = ["Engine", "adopt", "stop"]
@@ -197,7 +196,7 @@ class Engine:
         self.connections[connection.fd] = connection
         try:
             connection.prepare()
-            self._epoll.register(connection.fd, _EVENTS)
+            register(self._epoll.fileno(), connection.fd, _EVENTS)
         except OSError:
             self._drop(connection, is_complete=False)
             return
@@ -319,20 +318,13 @@ class Engine:
         """Close for sending; what the client sent meanwhile must not turn that into a reset."""
         connection.is_over = True
         self._detach(connection)
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_WR)
+        shut(connection.fd)
         self._wheel.set(connection, monotonic() + _LINGER)
         self._drain(connection)
 
     def _drain(self, connection: Connection) -> None:
-        try:
-            while connection.sock.recv(65536, socket.MSG_DONTWAIT):
-                pass
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        self._drop(connection, is_complete=True)
+        if not drain(connection.fd):
+            self._drop(connection, is_complete=True)
 
     def _fail(self, group: Group, error: Exception) -> None:
         """End all streams of a group, and of no other."""
@@ -345,8 +337,7 @@ class Engine:
             self._detach(connection)
         del self.connections[connection.fd]
         self._wheel.drop(connection)
-        with contextlib.suppress(OSError):
-            self._epoll.unregister(connection.fd)
+        unregister(self._epoll.fileno(), connection.fd)
         connection.close(is_complete=is_complete)
         self._tell(connection, is_complete=is_complete)
 
