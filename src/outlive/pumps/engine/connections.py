@@ -58,7 +58,7 @@ class Block:
     so: for what opens a stream, beats, and shows an unfinished line. `is_last` ends the body.
     """
 
-    __slots__ = ("after", "before", "data", "is_last", "size")
+    __slots__ = ("__weakref__", "after", "before", "data", "is_last", "next", "size")
 
     def __init__(
         self, data: bytes, before: Place | None, after: Place, *, is_last: bool = False
@@ -67,13 +67,15 @@ class Block:
         self.size = len(data)
         self.before = before
         self.after = after
+        #: What follows it, the same for all; who is behind goes from one to the next.
+        self.next: Block | None = None
         self.is_last = is_last
 
 
 class Connection:
     """One socket. At the head it has nothing but its group; behind it, blocks and a place."""
 
-    __slots__ = ("blocks", "done", "fd", "group", "is_over", "is_ready", "leave", "sent", "sock", "viewer")  # fmt: skip
+    __slots__ = ("blocks", "done", "fd", "group", "is_over", "is_ready", "last", "leave", "sent", "sock", "viewer")  # fmt: skip
 
     def __init__(self, sock: socket.socket, viewer: Viewer, done: Done) -> None:
         self.sock = sock
@@ -84,6 +86,8 @@ class Connection:
         self.done = done
         self.group: Group
         self.blocks: deque[Block] | None = None
+        #: The last of its blocks, which the next follows.
+        self.last: Block | None = None
         self.sent = 0
         self.is_ready = False
         #: Whether all was sent, so that only its end is waited for.

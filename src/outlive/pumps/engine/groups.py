@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from time import monotonic
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from ...errors import JournalError
 from ...feeds import Chunk, Feed, Place
@@ -15,7 +16,7 @@ from .sending import FLAGS, push
 __all__ = ["Group", "Shelf"]
 
 #: Bytes of blocks that are kept for those who are behind, of all groups.
-_SHELF_SIZE = 4 * 1024 * 1024
+_SHELF_SIZE = 32 * 1024 * 1024
 
 
 class Shelf:
@@ -59,6 +60,9 @@ class Group:
         #: The viewer that all at the head share; None where nobody is.
         self.viewer: Viewer | None = None
         self._shelf = shelf
+        #: The last block that the head made; and all that somebody is behind, by where they begin.
+        self._tail: Block | None = None
+        self._begins: WeakValueDictionary[Place, Block] = WeakValueDictionary()
 
     @property
     def is_empty(self) -> bool:
@@ -113,7 +117,9 @@ class Group:
         turn = Turn([], [])
         if self.viewer is None:
             return turn
+        before = self.viewer.place
         blocks, has_more = self.read(self.viewer)
+        self._link(before, blocks)
         for index, block in enumerate(blocks):
             self._send_all(blocks[index:], block, turn.doubtful)
         if self.viewer.finished:
@@ -121,6 +127,17 @@ class Group:
         if not self.heads:
             self.viewer = None
         return turn._replace(has_more=has_more and not turn.complete)
+
+    def _link(self, before: Place, blocks: list[Block]) -> None:
+        """Have blocks follow those that the head made before."""
+        if self._tail is not None and self._tail.after != before:
+            self._tail = None
+        for block in blocks:
+            if self._tail is not None:
+                self._tail.next = block
+            self._tail = block
+            if block.before is not None:
+                self._begins[block.before] = block
 
     def _send_all(self, blocks: list[Block], block: Block, doubtful: list[Connection]) -> None:
         data, size, flags, call = block.data, block.size, FLAGS, push
@@ -135,7 +152,7 @@ class Group:
             if sent < 0:
                 # Why, its own next send finds out: in errno there is that of the last one only.
                 doubtful.append(connection)
-        if short:
+        if self.others:
             self._shelf.put(block)
 
     def fall_behind(self, connection: Connection, blocks: list[Block], sent: int = 0) -> None:
@@ -143,6 +160,7 @@ class Group:
         del self.heads[connection.fd]
         self.others.add(connection)
         connection.blocks = deque(blocks)
+        connection.last = blocks[-1]
         connection.sent = sent
         if self.viewer is not None:
             # Without an opening, and due for nothing that the head was sent.
@@ -159,7 +177,7 @@ class Group:
         elif self.viewer.place != viewer.place:
             return False
         self.others.discard(connection)
-        connection.viewer = connection.blocks = None
+        connection.viewer = connection.blocks = connection.last = None
         self.heads[connection.fd] = connection
         return True
 
@@ -189,10 +207,24 @@ class Group:
         return not block.is_last
 
     def _refill(self, connection: Connection) -> bool:
-        """Read on for one that has sent all it had; at the head it joins that."""
-        viewer = connection.viewer
-        if viewer is None or (self.viewer is not None and self.join(connection)):
+        """Find what follows for one that has sent all it had; at the head it joins that."""
+        viewer, last = connection.viewer, connection.last
+        if viewer is None:
             return False
+        block = self._begins.get(viewer.place) if last is None else last.next
+        if block is not None and not viewer.is_new:
+            connection.last = block
+            connection.blocks = deque([block])
+            viewer.place = block.after
+            return True
+        is_furthest = last is not None and last is self._tail
+        if (self.viewer is not None or is_furthest) and self.join(connection):
+            return False
+        return self._read_for(connection, viewer)
+
+    def _read_for(self, connection: Connection, viewer: Viewer) -> bool:
+        """Read for one that is where nobody of the head was."""
+        connection.last = None
         blocks, has_more = self.read(viewer)
         if not blocks and not has_more:
             self.join(connection)

@@ -271,7 +271,11 @@ class Engine:
             return
         if connection.is_over:
             self._complete(connection)
-        elif not connection.blocks:
+            return
+        if connection.viewer is None and len(group.heads) == 1:
+            # It made the head anew, where there may be more by now.
+            self._move(group)
+        if not connection.blocks:
             viewer = connection.viewer or group.viewer
             if viewer is not None:
                 self._wheel.set(connection if connection.viewer else group, viewer.deadline())
