@@ -25,7 +25,7 @@ TABLE = {
     "surroundings": "stores",
     "settings": "errors stores surroundings",
     "activities": "entries stores",
-    "feeds": "entries formats journals",
+    "feeds": "errors entries formats journals",
     "viewers": "errors entries formats feeds",
     "runs": "buffers errors entries journals stores platforms",
     "sources": "buffers channels errors entries runs platforms processes",

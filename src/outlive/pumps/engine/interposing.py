@@ -12,10 +12,9 @@ import contextlib
 import os
 import socket
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from ...viewers import Viewer
-from ..blocking import BlockingPump
 from .connections import CHUNKED, CLOSED, Framing
 from .loop import adopt
 
@@ -44,10 +43,17 @@ def _open_copy(fd: int) -> socket.socket:
     return socket.socket(fileno=os.dup(fd))
 
 
+class _Pump(Protocol):
+    """What goes on where the connection stays with its server."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+
+
 class Interposed:
     """What a server of WSGI iterates over: it is at its end once the engine has the connection."""
 
-    def __init__(self, viewer: Viewer, connection: Any, pump: BlockingPump) -> None:  # noqa: ANN401 - as above
+    def __init__(self, viewer: Viewer, connection: Any, pump: _Pump) -> None:  # noqa: ANN401 - as above
         self._viewer = viewer
         self._fd: int = connection.fileno()
         self._pump = pump
