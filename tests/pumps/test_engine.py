@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from outlive.entries import Kind
 from outlive.journals.memory import MemoryJournal
-from outlive.pumps.engine import CHUNKED, CLOSED, Engine, Framing, groups
+from outlive.pumps.engine import CHUNKED, CLOSED, Engine, Framing, groups, loop
 from outlive.pumps.engine.wheel import GRAIN, Wheel
 from tests.formats.logs import make_journal
 from tests.helpers import eventually
@@ -38,7 +38,12 @@ class Client:
     """The other end of a connection that an engine has."""
 
     def __init__(
-        self, engine: Engine, journal: MemoryJournal, form: str = "text", framing: Framing = CLOSED
+        self,
+        engine: Engine,
+        journal: MemoryJournal,
+        form: str = "text",
+        framing: Framing = CLOSED,
+        opening: bytes = b"",
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.socket = socket.socket()
@@ -51,7 +56,9 @@ class Client:
         self.data = b""
         self.done: list[bool] = []
         self.socket.settimeout(30)
-        engine.adopt(ours, make_viewer(journal, form), framing, self.done.append)
+        viewer = make_viewer(journal, form)
+        viewer._opening = opening
+        engine.adopt(ours, viewer, framing, self.done.append)
 
     def read(self, size: int) -> bool:
         """Read at most so much, where there is something; gives whether it is the end."""
@@ -232,13 +239,29 @@ def test_all_streams_end_with_the_engine(form, is_whole):
     assert not journal._watchers
 
 
-def test_a_forked_child_holds_no_connection(engine, monkeypatch):
-    """Or its client would see no end before the child's."""
-    from outlive.pumps.engine import loop
+def test_who_comes_where_others_are_is_sent_its_own_opening_first(engine):
+    """Whether they are at the head or behind it; and then what all are sent."""
+    journal = make_journal([], end=None)
+    first = Client(engine, journal, "sse", opening=b"opening\n\n")
+    eventually(lambda: first.read(99) or first.data)
+    second = Client(engine, journal, "sse", opening=b"opening\n\n")
+    eventually(lambda: second.read(99) or second.data)
+    add(journal, b"x" * 2_000_000 + b"\n")
+    add(journal, b"one\n")
+    third = Client(engine, journal, "sse", opening=b"opening\n\n")
+    add(journal, END, Kind.END)
+    for client in (first, second, third):
+        data = client.read_all()
+        assert data.startswith(b"opening\n\n")
+        assert data.count(b"opening") == 1
+        assert data.count(b"data: one\n") == 1
 
+
+def test_a_forked_child_holds_no_connection(engine, monkeypatch):
+    """Or what is cut here would stay open until the child's end."""
     monkeypatch.setattr(loop, "_engine", engine)
     journal = make_journal([(Kind.OUT, b"one\n")], end=None)
-    client = Client(engine, journal)
+    client = Client(engine, journal, framing=CHUNKED)
     eventually(lambda: client.read(99) or client.data)
     wait, go = os.pipe()
     child = os.fork()
@@ -248,10 +271,10 @@ def test_a_forked_child_holds_no_connection(engine, monkeypatch):
         os._exit(0)
     try:
         os.close(wait)
-        add(journal, b"two\n")
-        add(journal, END, Kind.END)
+        journal.scan = None  # type: ignore[method-assign, assignment]
+        journal.notify()
         client.socket.settimeout(5)
-        assert client.read_all() == b"one\ntwo\n"
+        assert client.read_all() == CHUNKED.frame((b"one\n",))
     finally:
         os.close(go)
         os.waitpid(child, 0)
