@@ -446,22 +446,3 @@ def keep_freed_memory() -> None:
         # mallopt(3), of glibc alone.
         mallopt(_M_MMAP_THRESHOLD, _KEPT_SIZE)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_SIZE)
-
-
-def read_cached(fd: int, size: int, place: int) -> bytes | None:
-    """Read what is in memory, without letting go of the GIL; None where a disk is to be asked."""
-    call = _preadv2()
-    if call is None:
-        return None
-    buffer = bytearray(size)
-    vector = _VECTOR.pack(ctypes.addressof(ctypes.c_char.from_buffer(buffer)), size)
-    got = call(fd, vector, 1, ctypes.c_long(place), ctypes.c_long(0), os.RWF_NOWAIT)
-    return bytes(memoryview(buffer)[:got]) if got >= 0 else None
-
-
-_VECTOR = struct.Struct("PN")
-
-
-@cache
-def _preadv2() -> Any:  # noqa: ANN401 - a function of C
-    return getattr(ctypes.PyDLL(None), "preadv2", None) if hasattr(os, "RWF_NOWAIT") else None

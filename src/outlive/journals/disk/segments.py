@@ -19,7 +19,6 @@ from pathlib import Path
 from struct import Struct
 from zlib import crc32
 
-from ... import platforms
 from ...entries import Entry, Kind, Position
 from ...errors import JournalUnavailable
 from ..base import PAYLOAD_LIMIT, READ_COUNT, Tail, Unwritten, measure_text
@@ -107,10 +106,6 @@ def _crc32(payload: bytes) -> int:
     return checksum
 
 
-#: Bytes up to which it is worth asking for what needs no disk.
-_SMALL = 64 * 1024
-
-
 class Segment:
     """A file of entries. `limit` is where it stops being valid, None while it is the last one."""
 
@@ -160,9 +155,6 @@ class Segment:
         if size <= 0:
             return b""
         fd = self._open()
-        known = platforms.read_cached(fd, min(size, _SMALL), place)
-        if known is not None and len(known) < min(size, _SMALL):
-            return known
         try:
             return os.pread(fd, size, place)
         except OSError as error:
