@@ -47,6 +47,8 @@ TABLE = {
 
 # Folders of alternatives: a member imports `base`, and never a sibling.
 ALTERNATIVES = {"formats", "journals", "sources", "pumps", "adapters"}
+# What some members share beside it: those of WSGI, what its servers tell.
+SHARED = {"base", "environs"}
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -122,7 +124,7 @@ def test_alternatives_never_import_their_siblings(path):
         return  # not a member: the folder itself knows them all
     family = {name for name in inside(path) if top(name) == part}
     members = {".".join(name.split(".")[1:2]) for name in family}
-    assert members <= {"base", rest[0]}
+    assert members <= {*SHARED, rest[0]}
 
 
 def test_a_third_party_library_is_imported_in_one_place():

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..web.access import PUBLIC, Access
 from ..web.answers import answer
-from .base import Environ, Mark, Place, Work, make_site, read_environ, send
+from .base import Mark, Place, Work, make_site
 from .base import respond as respond_to
+from .environs import Environ, read_environ, send
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication

@@ -15,18 +15,9 @@ from ...surroundings import Around, Place, Surroundings, join
 from ...web.access import PUBLIC, Access
 from ...web.answers import answer
 from ...web.messages import Request, Response, Stream
-from ..base import (
-    Environ,
-    Mark,
-    Work,
-    check_access,
-    find_connection,
-    make_site,
-    open_body,
-    read_environ,
-    send,
-)
+from ..base import Mark, Work, check_access, make_site
 from ..base import respond as respond_to
+from ..environs import Environ, find_connection, open_body, read_environ, send
 
 try:
     import cherrypy

@@ -13,7 +13,8 @@ from cherrypy._cpreqbody import Part
 from ...errors import UploadFailed
 from ...runs import Run
 from ...work.receptions import CHUNK_SIZE, ReceiveOptions, Reception, no_file
-from ..base import LongReception, comes_in_form
+from ..base import comes_in_form
+from ..environs import LongReception
 from .requests import current_request
 from .sessions import save_session
 

@@ -16,8 +16,9 @@ from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
 from ...web.messages import Request, Response, Stream
-from ..base import Mark, Work, check_access, find_capacity, make_site, open_body
+from ..base import Mark, Work, check_access, make_site
 from ..base import respond as respond_to
+from ..environs import find_capacity, open_body
 
 try:
     import django

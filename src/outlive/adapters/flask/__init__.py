@@ -9,8 +9,9 @@ from ...surroundings import Around, Place, Surroundings, join
 from ...web.access import PUBLIC, Access
 from ...web.answers import answer
 from ...web.messages import Response
-from ..base import Environ, Mark, Work, check_access, make_site, open_body, read_environ
+from ..base import Mark, Work, check_access, make_site
 from ..base import respond as respond_to
+from ..environs import Environ, open_body, read_environ
 
 try:
     import flask

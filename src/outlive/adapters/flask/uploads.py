@@ -14,7 +14,8 @@ from werkzeug.sansio.multipart import File
 from ...errors import UploadFailed
 from ...runs import Run
 from ...work.receptions import ReceiveOptions, Reception, no_file
-from ..base import LongReception, comes_in_form
+from ..base import comes_in_form
+from ..environs import LongReception
 
 __all__ = ["receive"]
 
