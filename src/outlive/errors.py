@@ -10,6 +10,7 @@ OutliveError
 │   ├── JournalUnavailable the journal cannot be read or written
 │   └── CursorExpired      a cursor that this journal cannot have issued, or of a run that is gone
 ├── FormatError            a format or a start position that does not exist
+├── EngineError            the engine cannot take a connection: its server keeps it
 ├── TooManyViewers         all places of this server process are taken
 └── AccessDenied           proof or permission is missing
     └── Unauthorized       the token is missing or wrong
@@ -86,6 +87,10 @@ class FormatError(OutliveError):
     """A format, or a place to start at, that does not exist."""
 
     status = 400
+
+
+class EngineError(OutliveError):
+    """The engine cannot take a connection, which its server keeps."""
 
 
 class TooManyViewers(OutliveError):

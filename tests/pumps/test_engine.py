@@ -13,20 +13,34 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outlive.entries import Kind
+from outlive.errors import EngineError
 from outlive.journals.memory import MemoryJournal
-from outlive.pumps.engine import CHUNKED, CLOSED, Engine, Framing, groups, loop
+from outlive.pumps.engine import CHUNKED, CLOSED, Engine, Framing, groups, threads
 from outlive.pumps.engine.wheel import GRAIN, Wheel
 from tests.formats.logs import make_journal
 from tests.helpers import eventually
 from tests.pumps.pumpings import END, add, make_viewer
 
 
+@contextlib.contextmanager
+def running() -> Iterator[Engine]:
+    """Run an engine of a test's own, in a thread."""
+    engine = Engine()
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     """Make an engine of this test's own."""
-    engine = Engine()
-    yield engine
-    engine.stop()
+    with running() as engine:
+        yield engine
     while _opened:
         _opened.pop().close()
 
@@ -108,11 +122,10 @@ _pieces = st.one_of(
 @pytest.mark.parametrize("framing", [CHUNKED, CLOSED], ids=["chunked", "closed"])
 @pytest.mark.parametrize("form", ["text", "sse"])
 @pytest.mark.parametrize("kept", [groups._SHELF_SIZE, 0], ids=["kept", "read again"])
-def test_every_line_comes_exactly_once(framing, form, kept, monkeypatch):
+def test_every_line_comes_exactly_once(engine, framing, form, kept, monkeypatch):
     """To clients that come at any time and read at random, whether their blocks are kept or not."""
     monkeypatch.setattr(groups, "_SHELF_SIZE", kept)
     monkeypatch.setattr("outlive.viewers.PARTIAL", 0.001)
-    engine = Engine()
 
     @settings(max_examples=15, deadline=None, suppress_health_check=[*HealthCheck])
     @given(st.lists(_pieces, max_size=30), st.randoms(use_true_random=False))
@@ -139,10 +152,7 @@ def test_every_line_comes_exactly_once(framing, form, kept, monkeypatch):
             assert client.done == [True]
         assert not journal._watchers
 
-    try:
-        check()
-    finally:
-        engine.stop()
+    check()
 
 
 def test_one_that_reads_nothing_holds_up_nobody_and_catches_up(engine, monkeypatch):
@@ -228,13 +238,10 @@ def test_who_is_amid_what_is_removed_is_cut(engine, monkeypatch):
 @pytest.mark.parametrize(("form", "is_whole"), [("text", False), ("sse", True)])
 def test_all_streams_end_with_the_engine(form, is_whole):
     """Completely where the client comes again by itself, which says nothing of the run."""
-    engine = Engine()
     journal = make_journal([(Kind.OUT, b"one\n")], end=None)
-    client = Client(engine, journal, form, CHUNKED)
-    eventually(lambda: client.read(999) or client.data)
-    began = monotonic()
-    engine.stop()
-    assert monotonic() - began < 1
+    with running() as engine:
+        client = Client(engine, journal, form, CHUNKED)
+        eventually(lambda: client.read(999) or client.data)
     assert client.read_all().endswith(b"0\r\n\r\n") is is_whole
     assert not journal._watchers
 
@@ -257,11 +264,10 @@ def test_who_comes_where_others_are_is_sent_its_own_opening_first(engine):
         assert data.count(b"data: one\n") == 1
 
 
-def test_a_forked_child_holds_no_connection(engine, monkeypatch):
+def test_a_forked_child_holds_no_connection():
     """Or what is cut here would stay open until the child's end."""
-    monkeypatch.setattr(loop, "_engine", engine)
     journal = make_journal([(Kind.OUT, b"one\n")], end=None)
-    client = Client(engine, journal, framing=CHUNKED)
+    client = Client(threads._find().engine, journal, framing=CHUNKED)
     eventually(lambda: client.read(99) or client.data)
     wait, go = os.pipe()
     child = os.fork()
@@ -278,6 +284,63 @@ def test_a_forked_child_holds_no_connection(engine, monkeypatch):
     finally:
         os.close(go)
         os.waitpid(child, 0)
+
+
+def test_what_a_host_attends_is_looked_at_in_the_same_loop(engine, caplog):
+    """Until it is disregarded, or fails, which is told and harms no stream."""
+    journal = make_journal([(Kind.OUT, b"one\n")], end=None)
+    client = Client(engine, journal)
+    ours, theirs = socket.socketpair()
+    got: list[bytes] = []
+
+    def take() -> None:
+        got.append(ours.recv(1))
+        if got[-1] == b"x":
+            raise ZeroDivisionError
+
+    with ours, theirs:
+        engine.call(monotonic(), lambda: engine.attend(ours.fileno(), take))
+        engine._wake()
+        theirs.send(b"ab")
+        assert eventually(lambda: got == [b"a", b"b"])
+        theirs.send(b"xy")
+        assert eventually(lambda: "ZeroDivisionError" in caplog.text)
+        add(journal, END, Kind.END)
+        assert client.read_all() == b"one\n"
+    assert got == [b"a", b"b", b"x"]
+
+
+def test_a_host_is_called_when_it_wants_to_be():
+    """Though there is not one viewer."""
+    calls: list[float] = []
+    engine = Engine()
+    engine.call(monotonic() + 0.03, lambda: calls.append(monotonic()))
+    engine.call(monotonic() + 0.05, engine.stop)
+    began = monotonic()
+    engine.run()
+    assert calls[0] - began >= 0.02
+
+
+def test_an_engine_that_dies_cuts_its_streams_and_another_begins(monkeypatch, caplog):
+    """Nobody waits in vain, and what comes to it meanwhile stays with its server."""
+    journal = make_journal([(Kind.OUT, b"one\n")], end=None)
+    dead = threads._find().engine
+    client = Client(dead, journal, framing=CHUNKED)
+    eventually(lambda: client.read(99) or client.data)
+    monkeypatch.setattr(dead, "_take_in", None)
+    dead._wake()
+    assert client.read_all() == CHUNKED.frame((b"one\n",))
+    assert eventually(lambda: client.done) == [False]
+    eventually(lambda: "the engine died" in caplog.text)
+    assert not journal._watchers
+    left, right = socket.socketpair()
+    with left, right, pytest.raises(EngineError):
+        dead.adopt(left, make_viewer(journal), CHUNKED)
+    assert not dead._adopted
+    eventually(lambda: threads._find().engine is not dead)
+    other = Client(threads._find().engine, journal)
+    assert eventually(lambda: other.read(99) or other.data) == b"one\n"
+    other.socket.close()
 
 
 def test_a_wheel_gives_out_each_thing_once_and_not_too_early():

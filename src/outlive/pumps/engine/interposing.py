@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from ...viewers import Viewer
 from .connections import CHUNKED, CLOSED, Framing
-from .loop import adopt
+from .threads import adopt
 
 __all__ = ["Interposed", "can_interpose", "read_framing"]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import os
 import select
 import socket
-import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from ...errors import JournalError, OutliveError
+from ...errors import EngineError, JournalError, OutliveError
 from ...feeds import Feed
 from ...journals.base import Journal
 from ...viewers import Viewer
@@ -22,7 +22,7 @@ from .groups import Group, Shelf
 from .sending import drain, glance, register, send, shut, unregister, wake
 from .wheel import Wheel
 
-__all__ = ["Engine", "adopt", "stop"]
+__all__ = ["Engine"]
 
 #: Seconds that those who are behind get before the heads have their turn again.
 _TURN = 0.002
@@ -30,9 +30,6 @@ _TURN = 0.002
 _BLIND = 0.005
 #: Seconds that a client has to close its end, once it was sent everything.
 _LINGER = 5.0
-#: Seconds that all streams have to end in when the process does.
-_STOP = 2.0
-
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -56,26 +53,50 @@ class _Watch:
 
 
 class Engine:
-    """One thread that sends to the viewers it is given."""
+    """Sends to the viewers it is given, in the thread that runs it.
+
+    Of its methods `adopt` and `stop` may be called from any thread; all others only before it runs,
+    or in its thread.
+    """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # Not with the loop: who is about to ring would write into what has that number then.
+        self._close_bell = weakref.finalize(self, os.close, self._bell)
         self._epoll.register(self._bell, select.EPOLLIN | select.EPOLLET)
         self._is_asleep = False
-        self._is_stopping = False
+        self._is_stopping = self._is_over = False
         self._adopted: deque[Connection] = deque()
         self._rung: deque[_Watch] = deque()
         self._moved: deque[Group] = deque()
         self._ready: deque[Connection] = deque()
         self._looked_at = 0.0
         self._shelf = Shelf()
-        self._wheel: Wheel[_Watch | Group | Connection] = Wheel()
+        self._wheel: Wheel[_Watch | Group | Connection | Callable[[], None]] = Wheel()
+        self._attended: dict[int, Callable[[], None]] = {}
         self.connections: dict[int, Connection] = {}
         self._groups: dict[tuple[Feed, Framing], Group] = {}
         self._watches: dict[Journal, _Watch] = {}
-        self._thread = threading.Thread(target=self._work, name="outlive-engine", daemon=True)
-        self._thread.start()
+
+    # ── what a host needs ──
+
+    def run(self) -> None:
+        """Send until `stop`, and end all streams, each as completely as it can be.
+
+        What it raises is a mistake of ours, by which all streams are cut.
+        """
+        is_orderly = False
+        try:
+            while not self._is_stopping:
+                self._look()
+                self._take_in()
+                self._serve_heads()
+                self._serve_others()
+                self._serve_timers()
+            is_orderly = True
+        finally:
+            self._end_all(is_orderly=is_orderly)
 
     def adopt(
         self,
@@ -86,29 +107,50 @@ class Engine:
         *,
         head: bytes = b"",
     ) -> None:
-        """Send a viewer's bytes to a socket, which is the engine's from now on; from any thread.
+        """Send a viewer's bytes to a socket, which is the engine's from now on.
 
-        Before them, `head` is sent as it is.
+        Before them, `head` is sent as it is. Raises EngineError where it runs no more: then the
+        socket is still the caller's.
         """
         connection = Connection(sock, viewer, done)
         connection.group = Group(viewer.feed, framing, self._shelf)
         if head:
             connection.blocks = deque([Block(head, None, viewer.place)])
         self._adopted.append(connection)
+        # In this order: who ends all takes what is there, and what comes later is found here.
+        if self._is_over:
+            with contextlib.suppress(ValueError):
+                self._adopted.remove(connection)
+                raise EngineError("the engine runs no more")
         self._wake()
 
+    def attend(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever there is something to read, or nobody any more to write it.
+
+        It must not block. What it raises is reported, and the descriptor attended no longer.
+        """
+        self._attended[fd] = callback
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP)
+
+    def disregard(self, fd: int) -> None:
+        """Attend a descriptor no longer; to be called before it is closed."""
+        del self._attended[fd]
+        self._epoll.unregister(fd)
+
+    def call(self, when: float, callback: Callable[[], None]) -> None:
+        """Call `callback` once, at a time of `monotonic()`; earlier where it waits already."""
+        self._wheel.set(callback, when)
+
     def stop(self) -> None:
-        """End all streams, each as completely as it can be."""
+        """Have `run` end."""
         self._is_stopping = True
         self._wake()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(_STOP)
 
     def forget(self) -> None:
         """Let go, in a forked child, of what is its parent's."""
         # Nothing is unregistered: that would be so for the parent, too.
         self._epoll.close()
-        os.close(self._bell)
+        self._close_bell()
         for connection in [*self.connections.values(), *self._adopted]:
             connection.sock.close()
 
@@ -120,17 +162,6 @@ class Engine:
     def _ring(self, watch: _Watch) -> None:
         self._rung.append(watch)
         self._wake()
-
-    def _work(self) -> None:
-        try:
-            while not self._is_stopping:
-                self._look()
-                self._take_in()
-                self._serve_heads()
-                self._serve_others()
-                self._serve_timers()
-        finally:
-            self._end_all()
 
     # ── what there is to do ──
 
@@ -153,6 +184,8 @@ class Engine:
             # The bell is never read: by its edges it is heard.
             if (connection := self.connections.get(fd)) is not None:
                 self._hear(connection, event)
+            elif (callback := self._attended.get(fd)) is not None and not self._is_called(callback):
+                self.disregard(fd)
 
     def _patience(self, now: float) -> float:
         upcoming = self._wheel.upcoming()
@@ -165,6 +198,14 @@ class Engine:
             self._drop(connection, is_complete=False)
         elif event & select.EPOLLOUT and connection.viewer is not None:
             self._make_ready(connection)
+
+    def _is_called(self, callback: Callable[[], None]) -> bool:
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - the streams go on
+            report(error)
+            return False
+        return True
 
     def _make_ready(self, connection: Connection) -> None:
         if not connection.is_ready:
@@ -251,7 +292,9 @@ class Engine:
         while self._ready and monotonic() < until:
             connection = self._ready.popleft()
             connection.is_ready = False
-            if connection.fd in self.connections and not connection.is_over:
+            # Its descriptor may be another's by now.
+            is_known = self.connections.get(connection.fd) is connection
+            if is_known and not connection.is_over:
                 self._catch_up(connection)
 
     def _catch_up(self, connection: Connection) -> None:
@@ -287,6 +330,8 @@ class Engine:
                 self._settle(thing, now)
             elif isinstance(thing, Group):
                 self._tick(thing, now)
+            elif not isinstance(thing, Connection):
+                self._is_called(thing)
             elif thing.is_over:
                 self._drop(thing, is_complete=True)
             elif not thing.blocks and thing.viewer is not None:
@@ -368,13 +413,24 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - a mistake of one adapter's
             report(error)
 
-    def _end_all(self) -> None:
+    def _end_all(self, *, is_orderly: bool) -> None:
+        """End all streams, though a mistake may have left anything half done."""
+        self._is_over = True
+        for watch in self._watches.values():
+            watch.stop()
+        for connection in self.connections.values():
+            is_complete = connection.is_over or (is_orderly and self._end(connection))
+            if not connection.is_over:
+                connection.group.feed.leave()
+                connection.leave()
+            connection.close(is_complete=is_complete)
+            self._tell(connection, is_complete=is_complete)
         while self._adopted:
-            self._begin(self._adopted.popleft())
-        for connection in list(self.connections.values()):
-            self._drop(connection, is_complete=connection.is_over or self._end(connection))
+            connection = self._adopted.popleft()
+            connection.leave()
+            connection.close(is_complete=False)
+            self._tell(connection, is_complete=False)
         self._epoll.close()
-        os.close(self._bell)
 
     def _end(self, connection: Connection) -> bool:
         """End one stream; only clients that come again by themselves get a proper end."""
@@ -383,46 +439,9 @@ class Engine:
             return False
         end = group.framing.end
         try:
-            return send(connection.fd, end, 0) == len(end)
+            is_whole = send(connection.fd, end, 0) == len(end)
         except OSError:
             return False
-
-
-_engine: Engine | None = None
-_lock = threading.Lock()
-
-
-def adopt(
-    sock: socket.socket,
-    viewer: Viewer,
-    framing: Framing,
-    done: Done = lambda _: None,
-    *,
-    head: bytes = b"",
-) -> None:
-    """Have the engine of this process send a viewer's bytes to a socket."""
-    global _engine  # noqa: PLW0603 - one per process
-    with _lock:
-        if _engine is None:
-            _engine = Engine()
-            atexit.register(stop)
-    _engine.adopt(sock, viewer, framing, done, head=head)
-
-
-def stop() -> None:
-    """End all streams of this process."""
-    global _engine
-    engine, _engine = _engine, None
-    if engine is not None:
-        engine.stop()
-
-
-def _forget() -> None:
-    global _engine, _lock
-    # Another thread of the parent may have held the lock.
-    engine, _engine, _lock = _engine, None, threading.Lock()
-    if engine is not None:
-        engine.forget()
-
-
-os.register_at_fork(after_in_child=_forget)
+        # What came unread would turn it into a reset.
+        drain(connection.fd)
+        return is_whole
