@@ -1,30 +1,33 @@
-"""`python -m benchmarks [NAME…]`: measure, and print tables; exits with 1 for a missed target.
+"""`python -m benchmarks [NAME…]`: measure, print tables, and keep them in benchmarks/results.
 
-Without a name all is measured, peers shortly; `full` measures peers in full, which takes hours.
+Without a name all is measured, at the length of a few minutes; `--full` takes as long as it takes.
+Exits with 1 for a missed target.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import signal
 import sys
 import time
 from collections.abc import Callable
 
-from .comparisons import compare_fully, compare_shortly
+from .engines import measure_engine
 from .floods import measure_pipe, measure_shelljob, measure_terminal
 from .lab import Lab, open_lab
 from .latency import measure_latency
 from .listing import measure_listing
-from .measuring import Row, render
+from .many_runs import measure_runs
+from .measuring import Row
+from .peer_crowds import measure_peers
 from .prints import measure_prints
 from .replays import measure_replay
+from .reports import Report, describe_machine, write_report
 from .resumption import measure_resumption
 from .startup import measure_startup
 from .tracking import measure_tracking
 
+#: These have one length.
 _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "pipe": measure_pipe,
     "terminal": measure_terminal,
@@ -38,41 +41,40 @@ _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "listing": measure_listing,
 }
 
-#: They print tables of their own.
-_COMPARISONS = {"peers": compare_shortly, "full": compare_fully}
+_SCENARIOS = {
+    "peers": measure_peers,
+    "engine": measure_engine,
+    "runs": measure_runs,
+}
 
 
 def main() -> int:
     """Take the measurements that were named, or all."""
-    known = [*_MEASUREMENTS, *_COMPARISONS]
+    known = [*_MEASUREMENTS, *_SCENARIOS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", metavar="NAME", nargs="*", help=", ".join(known))
-    names = parser.parse_args().names or [*_MEASUREMENTS, "peers"]
-    if unknown := set(names) - set(known):
+    parser.add_argument("--full", action="store_true", help="at full length: hours for peers")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(known):
         parser.error(f"not a measurement: {', '.join(sorted(unknown))}")
     # A signal is an exception, so that folders and processes go in any case.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    rows: list[Row] = []
-    tables: list[str] = []
-    began = time.monotonic()
+    began, missed = time.monotonic(), False
     with open_lab() as lab:
-        for name in names:
+        for name in options.names or known:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
-            if name in _MEASUREMENTS:
-                rows += _MEASUREMENTS[name](lab)
-            else:
-                tables.append(_COMPARISONS[name](lab))
-        helpers = lab.language
-    if rows:
-        tables.insert(0, render(rows))
-    print("\n\n".join(tables))
-    load = os.getloadavg()[0]
-    print(
-        f"\n{platform.machine()}, {os.cpu_count()} CPUs, load {load:.1f}, {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}, helpers in {helpers}, "
-        f"{time.monotonic() - began:.0f} s"
-    )
-    return int(any(row.verdict == "MISSED" for row in rows))
+            report = _measure(lab, name, full=options.full)
+            write_report(name, report)
+            print(f"## {name}\n\n{report.render()}\n", flush=True)
+            missed = missed or any(row.is_missed for row in report.rows)
+        print(f"{describe_machine()}, helpers in {lab.language}, {time.monotonic() - began:.0f} s")
+    return int(missed)
+
+
+def _measure(lab: Lab, name: str, *, full: bool) -> Report:
+    if name in _SCENARIOS:
+        return _SCENARIOS[name](lab, full=full)
+    return Report(_MEASUREMENTS[name](lab))
 
 
 if __name__ == "__main__":

@@ -1,123 +1,83 @@
-"""Outlive beside its peers: the same lines, one peer after the other, in several rounds."""
+"""Crowds before several peers in turn: the same lines, one peer after the other, in several rounds."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .crowds import Crowd, gather_crowd, gather_late
 from .lab import Lab
-from .peers import PEERS, Peer
+from .peers import Load, Peer
 from .peers.environments import install, versions
 
-__all__ = ["compare_fully", "compare_shortly"]
-
-_RESULTS = Path(__file__).parent / "results"
+__all__ = ["Case", "Taken", "late", "live", "record", "render_crowds", "take", "tell_versions"]
 
 #: CPU per million is shown from so many deliveries on, and the kernel's memory from so many viewers.
 _ENOUGH_DELIVERIES, _ENOUGH_VIEWERS = 10_000, 100
 
-#: The measurement's own load, per core; more is the work of others.
-_IDLE_LOAD = 2
 
-Measure = Callable[[Lab, type[Peer]], Crowd]
-
-
-class _Case(NamedTuple):
-    """One table: what is measured with each peer, and how many viewers that takes."""
+class Case(NamedTuple):
+    """One table: the load, and who has to bear it."""
 
     title: str
-    viewers: int
-    #: Lines per second, or lines of history.
-    lines: int
-    measure: Measure
-    late: bool = False
+    load: Load
+    peers: Sequence[type[Peer]]
+    #: The viewers come when all is written.
+    is_late: bool = False
 
 
-def _live(viewers: int, rate: int, seconds: float) -> _Case:
+#: Each round of each peer; a reason stands for who could not be measured.
+Taken = dict[str, list[Crowd] | str]
+
+
+def live(
+    viewers: int, rate: int, seconds: float, peers: Sequence[type[Peer]], *,
+    runs: int = 1, computing: bool = False,
+) -> Case:  # fmt: skip
+    """Have viewers wait for lines."""
     title = f"{viewers:,} viewers × {rate:,} lines/s"
-    return _Case(
-        title, viewers, rate, lambda lab, peer: gather_crowd(lab, peer, viewers, rate, seconds)
-    )
+    title += f", of {runs} runs" if runs > 1 else ""
+    title += ", while a thread of the server computes" if computing else ""
+    load = Load(viewers, rate, int(rate * seconds), runs, computing=computing)
+    return Case(title, load, peers)
 
 
-def _late(viewers: int, lines: int) -> _Case:
+def late(viewers: int, lines: int, peers: Sequence[type[Peer]]) -> Case:
+    """Have viewers come after the lines."""
     title = f"{viewers:,} viewers come after {lines:,} lines"
-    return _Case(
-        title, viewers, lines, lambda lab, peer: gather_late(lab, peer, viewers, lines), late=True
-    )
+    return Case(title, Load(viewers, 0, lines), peers, is_late=True)
 
 
-_SHORT = (_live(10, 1000, 2), _live(1000, 1000, 3), _late(50, 10_000))
-_FULL = (
-    *(_live(viewers, rate, 6) for viewers in (10, 100) for rate in (100, 1000, 10_000)),
-    *(_live(1000, rate, 6) for rate in (100, 1000, 10_000)),
-    _live(8000, 100, 6),
-    *(_late(50, lines) for lines in (100, 1000, 10_000, 100_000)),
-)
-_FULL_ROUNDS = 5
-
-
-def compare_shortly(lab: Lab) -> str:
-    """Measure the fewest crowds that tell something, once."""
-    return _compare(lab, _SHORT, 1)
-
-
-def compare_fully(lab: Lab) -> str:
-    """Measure all crowds, in alternating rounds; keeps results for `python -m benchmarks.plots`."""
-    return _compare(lab, _FULL, _FULL_ROUNDS)
-
-
-def _compare(lab: Lab, cases: Sequence[_Case], rounds: int) -> str:
+def take(lab: Lab, case: Case, rounds: int) -> Taken:
+    """Measure all peers in turn."""
     if lab.compiler is None:
-        return "Peers: not measured, since a C compiler is missing: the client must be fast."
-    missing = install({peer.name: (peer.packages, peer.programs) for peer in PEERS})
-    packages = {package.split(">")[0] for peer in PEERS for package in peer.packages}
-    tables, kept = [], []
-    for case in cases:
-        found = _take(lab, case, missing, rounds)
-        tables.append(_render(case, found))
-        kept += [_record(case, name, crowd) for name, crowd in found.items()]
-    _RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(kept, indent=1)
-    (_RESULTS / "peers.json").write_text(f"{text}\n", encoding="utf-8")
-    told = f"medians of {rounds} rounds" if rounds > 1 else "one round"
-    busy = os.getloadavg()[0] > _IDLE_LOAD * (os.cpu_count() or 1)
-    told += ", **on a busy machine: to be measured anew**" if busy else ""
-    debian = {package for peer in PEERS for package in peer.programs.values()}
-    used = versions({"gunicorn", "uvicorn", *packages}, debian)
-    return "\n\n".join([*tables, f"{told}; {used}"])
-
-
-def _take(lab: Lab, case: _Case, missing: dict[str, str], rounds: int) -> dict[str, Crowd | str]:
-    """Measure all peers in turn; a reason stands for who could not be."""
-    taken: dict[str, list[Crowd]] = {peer.name: [] for peer in PEERS}
-    reasons = {peer.name: _excuse(peer, case, missing) for peer in PEERS}
+        return {
+            peer.name: "a C compiler is missing: the client must be fast" for peer in case.peers
+        }
+    missing = install({peer.name: (peer.packages, peer.programs) for peer in case.peers})
+    taken: dict[str, list[Crowd]] = {peer.name: [] for peer in case.peers}
+    reasons = {peer.name: _excuse(peer, case, missing) for peer in case.peers}
+    gather = gather_late if case.is_late else gather_crowd
     for _ in range(rounds):
-        for peer in PEERS:
+        for peer in case.peers:
             if reasons[peer.name]:
                 continue
             print(f"  {case.title}: {peer.name}", file=sys.stderr, flush=True)
             try:
-                taken[peer.name].append(case.measure(lab, peer))
+                taken[peer.name].append(gather(lab, peer, case.load))
             except (OSError, RuntimeError) as error:
                 reasons[peer.name] = str(error)
-    return {
-        name: Crowd.middle(crowds) if crowds else reasons[name] for name, crowds in taken.items()
-    }
+    return {name: crowds or reasons[name] for name, crowds in taken.items()}
 
 
-def _excuse(peer: type[Peer], case: _Case, missing: dict[str, str]) -> str:
+def _excuse(peer: type[Peer], case: Case, missing: dict[str, str]) -> str:
     """Say why a peer is not measured, if so."""
     if peer.name in missing:
         return f"not to be had: {missing[peer.name]}"
-    if case.late and not peer.keeps_history:
+    if case.is_late and not peer.keeps_history:
         return "keeps no history" if peer.fed else "its work begins with its first viewer"
-    if case.viewers > peer.most:
+    if case.load.viewers > peer.most:
         return f"not measured: {peer.reason}"
     return ""
 
@@ -128,25 +88,28 @@ _HEADINGS = (
 )  # fmt: skip
 
 
-def _render(case: _Case, found: dict[str, Crowd | str]) -> str:
+def render_crowds(case: Case, taken: Taken) -> str:
     """Draw a table (Markdown)."""
-    rows = [_HEADINGS, *(_row(case, name, crowd) for name, crowd in found.items())]
+    headings = (*_HEADINGS, "computes") if case.load.computing else _HEADINGS
+    rows = [headings, *(_row(case, name, crowds) for name, crowds in taken.items())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     # A reason may run over the columns that have nothing to say.
-    widths[1] = max(len(row[1]) for row in rows if row[2] or row is _HEADINGS)
+    widths[1] = max(len(row[1]) for row in rows if row[2] or row is headings)
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([f"### {case.title}", "", lines[0], rule, *lines[1:]])
 
 
-def _row(case: _Case, name: str, crowd: Crowd | str) -> tuple[str, ...]:
-    if isinstance(crowd, str):
-        return (name, crowd, *[""] * (len(_HEADINGS) - 2))
-    delivered = crowd.share * case.viewers * case.lines
+def _row(case: Case, name: str, crowds: list[Crowd] | str) -> tuple[str, ...]:
+    load = case.load
+    if isinstance(crowds, str):
+        return (name, crowds, *[""] * (len(_HEADINGS) - 2 + load.computing))
+    crowd = Crowd.middle(crowds)
+    delivered = crowd.share * load.viewers * load.lines
     cpu = (crowd.server, crowd.feeder, crowd.client)
-    memory = (crowd.idle, crowd.active, crowd.kernel if case.viewers >= _ENOUGH_VIEWERS else 0)
+    memory = (crowd.idle, crowd.active, crowd.kernel if load.viewers >= _ENOUGH_VIEWERS else 0)
     # How old a line is tells nothing of who comes late on purpose.
-    delays = ("", "", "") if case.late else (crowd.p50, crowd.p95, crowd.p99)
+    delays = ("", "", "") if case.is_late else (crowd.p50, crowd.p95, crowd.p99)
     twice = ", some twice" if crowd.most > 1 else ""
     return (
         name,
@@ -155,12 +118,26 @@ def _row(case: _Case, name: str, crowd: Crowd | str) -> tuple[str, ...]:
         *(f"{delay * 1000:,.1f}" if isinstance(delay, float) else "" for delay in delays),
         *(f"{value:.2f}" if value and delivered >= _ENOUGH_DELIVERIES else "" for value in cpu),
         *(f"{value / 1024:.1f}" if value else "" for value in memory),
+        *([f"{crowd.kept:.0%}"] if load.computing else []),
     )
 
 
-def _record(case: _Case, name: str, crowd: Crowd | str) -> dict[str, object]:
-    """Tell a result to who draws it."""
-    values = {"reason": crowd} if isinstance(crowd, str) else crowd._asdict()
-    return {
-        "peer": name, "viewers": case.viewers, "lines": case.lines, "late": case.late, **values,
-    }  # fmt: skip
+def record(case: Case, taken: Taken) -> list[dict[str, object]]:
+    """Tell results to who draws them, or computes with them."""
+    common = {**case.load._asdict(), "late": case.is_late}
+    return [
+        {"peer": name, **common, "reason": crowds}
+        if isinstance(crowds, str)
+        else {
+            "peer": name, **common, **Crowd.middle(crowds)._asdict(),
+            "rounds": [crowd._asdict() for crowd in crowds],
+        }
+        for name, crowds in taken.items()
+    ]  # fmt: skip
+
+
+def tell_versions(peers: Sequence[type[Peer]]) -> str:
+    """Tell what the peers are made of."""
+    packages = {package.split(">")[0] for peer in peers for package in peer.packages}
+    debian = {package for peer in peers for package in peer.programs.values()}
+    return versions({"gunicorn", "uvicorn", *packages}, debian)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import shutil
-import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .lab import Lab, ask
-from .peers import Peer
+from .footprints import cpu_seconds, kernel, memory
+from .lab import Lab
+from .peers import Load, Peer
+from .shows import Fed, Result, Show, open_show
 
 __all__ = ["Crowd", "gather_crowd", "gather_late"]
 
-#: Until all viewers have a head, the lines are fed, the client is done.
-_PATIENCE = 30.0
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: How long a computing thread is looked at before there are viewers.
+_SECONDS_ALONE = 2.0
+
+#: Bytes per viewer: idle, active, the kernel's.
+_Sizes = tuple[float, float, float]
 
 
 class Crowd(NamedTuple):
@@ -39,6 +36,8 @@ class Crowd(NamedTuple):
     kernel: float
     #: More than once, where it is over 1.
     most: float
+    #: The part of its speed that a computing thread of the server keeps.
+    kept: float = 0
 
     @classmethod
     def middle(cls, crowds: list[Crowd]) -> Crowd:
@@ -46,180 +45,57 @@ class Crowd(NamedTuple):
         return cls(*(median(values) for values in zip(*crowds, strict=True)))
 
 
-class _Feeding(NamedTuple):
-    """What is known of the lines: how many were written per viewer, when it began, CPU."""
-
-    written: int
-    began: float
-    cpu: float
-
-
-def gather_crowd(lab: Lab, kind: type[Peer], viewers: int, rate: int, seconds: float) -> Crowd:
-    """Let a crowd wait for a run, and follow it to its end."""
-    lines = int(rate * seconds)
-    with _serving(lab, kind, viewers, rate, lines) as (peer, feeder):
-        path = peer.path(_read(feeder).strip() if feeder else "")
-        if feeder:
-            _warm(peer, path)
-        before, kernel = _memory(peer), _kernel()
-        client = _connect(lab, peer, path, viewers)
-        idle, used = _memory(peer), _cpu(peer)
-        fed = _feed(peer, feeder, lines, seconds)
-        active, held = _memory(peer), _kernel()
-        told = _result(client, fed.written)
-        used = _cpu(peer) - used
-    return _crowd(
-        peer, told, fed, used,
-        ((idle - before) / viewers, (active - before) / viewers, (held - kernel) / viewers),
-    )  # fmt: skip
+def gather_crowd(lab: Lab, kind: type[Peer], load: Load) -> Crowd:
+    """Let a crowd wait for runs, and follow them to their end."""
+    with open_show(lab, kind, load) as show:
+        peer = show.peer
+        show.warm()
+        alone = _speed_alone(show) if load.computing else 0
+        before, slab = memory(peer), kernel()
+        client = show.connect()
+        idle, used = memory(peer), cpu_seconds(peer)
+        rounds, began = show.rounds() if load.computing else 0, time.monotonic()
+        show.begin()
+        fed = show.finish()
+        beside = (show.rounds() - rounds) / (time.monotonic() - began) if load.computing else 0
+        active, held = memory(peer), kernel()
+        result = client.finish(fed.written)
+        used = cpu_seconds(peer) - used
+    n = load.viewers
+    each = ((idle - before) / n, (active - before) / n, (held - slab) / n)
+    return _crowd(load, result, fed, used, each)._replace(kept=beside / alone if alone else 0)
 
 
-def gather_late(lab: Lab, kind: type[Peer], viewers: int, lines: int) -> Crowd:
-    """Let a crowd come when so many lines were written, which all of it is to have."""
-    with _serving(lab, kind, viewers, 0, lines) as (peer, feeder):
-        path = peer.path(_read(feeder).strip() if feeder else "")
-        fed = _feed(peer, feeder, lines, _PATIENCE)
-        before, kernel, used = _memory(peer), _kernel(), _cpu(peer)
+def gather_late(lab: Lab, kind: type[Peer], load: Load) -> Crowd:
+    """Let a crowd come when all lines were written, which all of it is to have."""
+    with open_show(lab, kind, load) as show:
+        peer = show.peer
+        show.begin()
+        fed = show.finish()
+        before, slab, used = memory(peer), kernel(), cpu_seconds(peer)
         began = time.monotonic()
-        client = _connect(lab, peer, path, viewers)
-        told = _result(client, fed.written)
-        used = _cpu(peer) - used
-        active, held = _memory(peer), _kernel()
-    sizes = (0.0, (active - before) / viewers, (held - kernel) / viewers)
-    return _crowd(peer, told, fed._replace(began=began), used, sizes)
+        result = show.connect().finish(fed.written)
+        used = cpu_seconds(peer) - used
+        n = load.viewers
+        each = (0.0, (memory(peer) - before) / n, (kernel() - slab) / n)
+    return _crowd(load, result, fed._replace(began=began), used, each)
 
 
-def _crowd(
-    peer: Peer, told: list[float], fed: _Feeding, used: float, sizes: tuple[float, float, float]
-) -> Crowd:  # fmt: skip
-    delivered, last, _, most, p50, p95, p99, _, client, _ = told
-    if not delivered:
+def _speed_alone(show: Show) -> float:
+    """Look how fast a thread of the server computes while nobody watches."""
+    rounds, began = show.rounds(), time.monotonic()
+    time.sleep(_SECONDS_ALONE)
+    return (show.rounds() - rounds) / (time.monotonic() - began)
+
+
+def _crowd(load: Load, result: Result, fed: Fed, used: float, each: _Sizes) -> Crowd:
+    if not result.delivered:
         raise RuntimeError("nothing was delivered")
-    million = delivered / 1e6
+    million = result.delivered / 1e6
+    p50, p95, p99, _ = result.delays
     return Crowd(
-        delivered / max(last / 1e6 - fed.began, 1e-6), delivered / (peer.lines * peer.viewers),
-        p50, p95, p99, used / million, fed.cpu / million, client / million, *sizes, most / peer.lines,
+        result.delivered / max(result.last - fed.began, 1e-6),
+        result.delivered / (load.lines * load.viewers),
+        p50, p95, p99, used / million, fed.cpu / million, result.cpu / million,
+        *each, result.most / load.lines,
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _serving(
-    lab: Lab, kind: type[Peer], viewers: int, rate: int, lines: int
-) -> Iterator[tuple[Peer, subprocess.Popen[Any] | None]]:
-    """Have a peer's server, and what feeds it; all that it started goes at the end."""
-    folder = lab.make_folder()
-    peer = kind(lab, folder, viewers, rate, lines)
-    try:
-        peer.start()
-        yield peer, peer.feed() if peer.fed else None
-    finally:
-        # Viewers and feeder first: a server may wait for them.
-        lab.close_all(but=peer.processes)
-        peer.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _warm(peer: Peer, path: str) -> None:
-    """Let one viewer come and go, so that what the first one costs is no part of what each does."""
-    with ask(f"http://127.0.0.1:{peer.port}{path}", "Accept: text/event-stream") as viewer:
-        viewer.settimeout(5)
-        with contextlib.suppress(TimeoutError):
-            viewer.recv(1000)
-    time.sleep(0.5)
-
-
-def _connect(lab: Lab, peer: Peer, path: str, viewers: int) -> subprocess.Popen[Any]:
-    argv = [*lab.helper("crowd"), str(peer.port), path, str(viewers)]
-    # Unbuffered: what it did not take would be written again when the pipe is closed.
-    client = lab.start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-    if _read(client, failure="not all viewers were answered").strip() != "ready":
-        raise RuntimeError("the viewers' streams ended before a line came")
-    return client
-
-
-def _feed(peer: Peer, feeder: subprocess.Popen[Any] | None, lines: int, seconds: float) -> _Feeding:
-    """Have the lines written; returns once they are."""
-    if feeder is None:
-        began = time.monotonic()
-        peer.go.touch()
-        time.sleep(seconds)
-        return _Feeding(lines, began, 0)
-    _write(feeder, "go")
-    told = _read(feeder, seconds, failure="not all lines were taken").split()
-    return _Feeding(int(told[0]), int(told[1]) / 1e6, float(told[2]))
-
-
-def _result(client: subprocess.Popen[Any], written: int) -> list[float]:
-    # Gone already, where all streams came to their end.
-    with contextlib.suppress(BrokenPipeError):
-        _write(client, str(written))
-    return [float(value) for value in _read(client).split()]
-
-
-def _write(process: subprocess.Popen[Any], line: str) -> None:
-    if process.stdin is None:
-        raise RuntimeError("no pipe")
-    process.stdin.write(line.encode() + b"\n")
-    process.stdin.flush()
-
-
-def _read(process: subprocess.Popen[Any], seconds: float = 0, *, failure: str = "no answer") -> str:
-    """Read a line, which comes in a while, or not at all."""
-    if process.stdout is None:
-        raise RuntimeError("no pipe")
-    seconds += _PATIENCE
-    if not select.select([process.stdout], [], [], seconds)[0]:
-        raise RuntimeError(f"{failure} within {seconds:.0f} s")
-    line: bytes = process.stdout.readline()
-    if not line:
-        raise RuntimeError(f"{failure}: the connection was refused or cut")
-    return line.decode()
-
-
-def _tree(peer: Peer) -> list[int]:
-    """Find the processes of a server: those that were started, and their children."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                parent = int(_fields(int(entry.name))[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    found = [process.pid for process in peer.processes]
-    for pid in found:
-        found += children.get(pid, [])
-    return found
-
-
-def _fields(pid: int) -> list[str]:
-    """Read what the kernel tells of a process, from its state on."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _cpu(peer: Peer) -> float:
-    """Get the seconds of CPU that a server has used, its ended children's included."""
-    total = 0
-    for pid in _tree(peer):
-        with contextlib.suppress(OSError):
-            total += sum(map(int, _fields(pid)[11:15]))
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(peer: Peer) -> int:
-    """Get the bytes that are a server's own, and its share of others (PSS)."""
-    total = 0
-    for pid in _tree(peer):
-        with contextlib.suppress(OSError):
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
-
-
-def _kernel() -> int:
-    """Get the bytes of the kernel's own objects and of TCP's buffers, of the whole machine."""
-    slab = next(
-        int(line.split()[1]) * 1024
-        for line in Path("/proc/meminfo").read_text().splitlines()
-        if line.startswith("Slab:")
-    )
-    sockets = Path("/proc/net/sockstat").read_text()
-    return slab + int(sockets.partition("TCP: ")[2].splitlines()[0].split()[-1]) * _PAGE

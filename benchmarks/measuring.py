@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from statistics import median
 from typing import NamedTuple
 
-__all__ = ["Row", "absolute", "alternate", "compare", "render", "seconds_of"]
+__all__ = [
+    "Row",
+    "absolute",
+    "alternate",
+    "compare",
+    "judge",
+    "render",
+    "seconds_of",
+    "show_seconds",
+    "tell",
+    "tell_ratio",
+]
 
 _HEADINGS = ("measurement", "outlive", "compared with", "ratio", "spread", "target", "verdict")
 
@@ -22,6 +34,11 @@ class Row(NamedTuple):
     spread: str = ""
     target: str = ""
     verdict: str = ""
+
+    @property
+    def is_missed(self) -> bool:
+        """Tell whether there is a target that does not hold."""
+        return self.verdict.startswith("misses")
 
 
 def seconds_of(action: Callable[[], object]) -> float:
@@ -58,14 +75,9 @@ def compare(
     """
     ratios = [(b / a if work else a / b) for a, b in zip(ours, theirs, strict=True)]
     ratio = median(ratios)
-    target = verdict = ""
-    if at_least is not None:
-        target, verdict = f"≥ {at_least:g}", _verdict(met=ratio >= at_least)
-    elif at_most is not None:
-        target, verdict = f"≤ {at_most:g}", _verdict(met=ratio <= at_most)
 
     def show(seconds: float) -> str:
-        return f"{work / seconds:,.0f} {unit}" if work else _duration(seconds)
+        return f"{work / seconds:,.0f} {unit}" if work else show_seconds(seconds)
 
     return Row(
         name,
@@ -73,8 +85,7 @@ def compare(
         f"{show(median(theirs))} {against}",
         f"{ratio:.3g}",
         f"{min(ratios):.3g} – {max(ratios):.3g}",
-        target,
-        verdict,
+        *judge(ratio, at_least=at_least, at_most=at_most),
     )
 
 
@@ -89,23 +100,77 @@ def absolute(
 ) -> Row:
     """Tell a median of the rounds' seconds, and the largest and smallest; `tail` is a 99th percentile."""
     value = median(seconds)
-    ours = _duration(value) + (f", p99 {_duration(tail)}" if tail is not None else "")
+    ours = show_seconds(value) + (f", p99 {show_seconds(tail)}" if tail is not None else "")
     return Row(
         name,
         ours,
-        f"{_duration(median(theirs))} {against}" if theirs else against,
+        f"{show_seconds(median(theirs))} {against}" if theirs else against,
         f"{value / median(theirs):.3g}" if theirs else "",
-        f"{_duration(min(seconds))} – {_duration(max(seconds))}",
-        "" if below is None else f"< {_duration(below)}",
-        "" if below is None else _verdict(met=value < below),
+        f"{show_seconds(min(seconds))} – {show_seconds(max(seconds))}",
+        *judge(value, at_most=below, show=show_seconds),
     )
 
 
-def _verdict(*, met: bool) -> str:
-    return "met" if met else "MISSED"
+def judge(
+    value: float,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    show: Callable[[float], str] = "{:g}".format,
+) -> tuple[str, str]:
+    """Tell a target, where there is one, and whether it holds."""
+    if at_least is not None:
+        return f"≥ {show(at_least)}", _verdict(at_least / value - 1 if value else inf)
+    if at_most is not None:
+        return f"≤ {show(at_most)}", _verdict(value / at_most - 1)
+    return "", ""
 
 
-def _duration(seconds: float) -> str:
+def tell(
+    name: str,
+    values: Sequence[float],
+    show: Callable[[float], str],
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Row:
+    """Tell a median of rounds, with a target of its own."""
+    verdict = judge(median(values), at_least=at_least, at_most=at_most, show=show)
+    spread = f"{show(min(values))} – {show(max(values))}" if len(values) > 1 else ""
+    return Row(name, show(median(values)), "", "", spread, *verdict)
+
+
+def tell_ratio(
+    name: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    against: str,
+    show: Callable[[float], str],
+    *,
+    less: float = 0,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Row:
+    """Compare values round by round; ours are taken for `less` less than they are."""
+    ratios = [max(a - less, 0) / b for a, b in zip(ours, theirs, strict=True)]
+    return Row(
+        name,
+        show(median(ours)),
+        f"{show(median(theirs))} {against}",
+        f"{median(ratios):.3g}{f' less {show(less)}' if less else ''}",
+        f"{min(ratios):.3g} – {max(ratios):.3g}" if len(ratios) > 1 else "",
+        *judge(median(ratios), at_least=at_least, at_most=at_most),
+    )
+
+
+def _verdict(over: float) -> str:
+    if over <= 0:
+        return "holds"
+    return f"misses by {over:.0%}" if over < 1 else f"misses by {over + 1:.1f} ×"
+
+
+def show_seconds(seconds: float) -> str:
+    """Write a duration in the unit that suits it."""
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} µs"
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.2f} s"

@@ -66,7 +66,7 @@ _PLOTS = (
 
 def main() -> None:
     """Draw all."""
-    records = json.loads((_RESULTS / "peers.json").read_text(encoding="utf-8"))
+    records = json.loads((_RESULTS / "peers.json").read_text(encoding="utf-8"))["records"]
     measured = [record for record in records if "reason" not in record]
     peers = list(dict.fromkeys(record["peer"] for record in records))
     for plot in _PLOTS:

@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ..lab import PROGRAMS, Lab
 from .environments import PYTHON
 
-__all__ = ["APPS", "MANY", "Peer"]
+__all__ = ["APPS", "MANY", "Load", "Peer"]
 
 APPS = Path(__file__).parent / "apps"
 
@@ -23,6 +23,22 @@ APPS = Path(__file__).parent / "apps"
 MANY = 1_000_000
 
 _PATIENCE = 20.0
+
+
+class Load(NamedTuple):
+    """What a server has to bear."""
+
+    viewers: int
+    #: Lines per second and run; 0: as fast as they are taken.
+    rate: int
+    #: Of each run, while they are counted.
+    lines: int
+    #: The viewers are spread over them evenly.
+    runs: int = 1
+    #: Megabytes that a run has before.
+    history: int = 0
+    #: Whether a thread of the server computes for ever.
+    computing: bool = False
 
 
 class Peer(abc.ABC):
@@ -40,14 +56,17 @@ class Peer(abc.ABC):
     #: Lines come through `feeder`; otherwise its own work makes them, once there is a file `go`.
     fed = True
 
-    def __init__(self, lab: Lab, folder: Path, viewers: int, rate: int, lines: int) -> None:
+    #: What its servers find in their environment, beside what all do.
+    settings: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, lab: Lab, folder: Path, load: Load) -> None:
         self.lab = lab
         self.folder = folder
-        self.viewers = viewers
-        self.rate = rate
-        self.lines = lines
+        self.load = load
         self.port = free_port()
         self.go = folder / "go"
+        #: Where a computing thread counts its rounds.
+        self.rounds = folder / "rounds"
         self.processes: list[subprocess.Popen[Any]] = []
 
     @abc.abstractmethod
@@ -76,10 +95,12 @@ class Peer(abc.ABC):
             "PYTHONPATH": f"{PROGRAMS}:{APPS}",
             "FEED": str(self.folder / "feed"),
             "GO": str(self.go),
-            "RATE": str(self.rate),
-            "LINES": str(self.lines),
+            "RATE": str(self.load.rate),
+            "LINES": str(self.load.lines),
+            "ROUNDS": str(self.rounds) if self.load.computing else "",
             "OUTLIVE_STORE": str(self.folder / "store"),
             "OUTLIVE_VIEWERS": str(MANY),
+            **self.settings,
             **settings,
         }
         log = (self.folder / f"log-{len(self.processes)}").open("wb")
@@ -93,9 +114,9 @@ class Peer(abc.ABC):
         argv = [PYTHON, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", *options, app]
         self.launch(list(map(str, argv)), port=0, **settings)
 
-    def uvicorn(self, app: str, **settings: str) -> None:
+    def uvicorn(self, app: str, *options: str, **settings: str) -> None:
         """Serve an ASGI application."""
-        argv = [PYTHON, "-m", "uvicorn", "--port", self.port, "--log-level", "error", app]
+        argv = [PYTHON, "-m", "uvicorn", "--port", self.port, "--log-level", "error", *options, app]
         self.launch(list(map(str, argv)), port=0, **settings)
 
     def _await(self, process: subprocess.Popen[Any], port: int, log: Path) -> None:
@@ -112,7 +133,8 @@ class Peer(abc.ABC):
 
     def feed(self) -> subprocess.Popen[Any]:
         """Start what gives it lines."""
-        argv = [sys.executable, PROGRAMS / "feed.py", *self.feeder, self.rate, self.lines]
+        argv = [sys.executable, PROGRAMS / "feed.py", *self.feeder]
+        argv += [self.load.rate, self.load.lines, self.load.runs, self.load.history]
         pipe = subprocess.PIPE
         return self.lab.start(list(map(str, argv)), stdin=pipe, stdout=pipe, bufsize=0)
 

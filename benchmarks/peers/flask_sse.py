@@ -25,7 +25,7 @@ class FlaskSse(Peer):
         redis = find_program("redis-server") or "redis-server"
         argv = [redis, "--bind", "127.0.0.1", "--port", str(self._redis), "--save", ""]
         self.launch(argv, port=self._redis)
-        connections = str(self.viewers + 100)
+        connections = str(self.load.viewers + 100)
         self.gunicorn(
             "with_flask_sse:app", "-k", "gevent", "--worker-connections", connections,
             REDIS=f"redis://127.0.0.1:{self._redis}",

@@ -57,7 +57,7 @@ class Nchan(Peer):
     def start(self) -> None:
         configuration = self.folder / "nginx.conf"
         text = _CONFIGURATION.format(
-            module=_MODULE, folder=self.folder, port=self.port, kept=self.lines + 1000
+            module=_MODULE, folder=self.folder, port=self.port, kept=self.load.lines + 1000
         )
         configuration.write_text(text)
         nginx = find_program("nginx") or "nginx"

@@ -1,19 +1,38 @@
-"""Outlive in its shapes: alone, in three frameworks, and with a command."""
+"""Outlive in its shapes: alone, in three frameworks, with a command; with an engine, and without."""
 
-from .base import Peer
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, cast
+
+from .base import MANY, Peer
 from .environments import PYTHON
 
-__all__ = ["Command", "DjangoThreads", "FastApi", "FlaskProcesses", "FlaskThreads", "Standalone"]
+__all__ = [
+    "Awaiting",
+    "Command",
+    "DjangoThreads",
+    "FastApi",
+    "FlaskProcesses",
+    "FlaskThreads",
+    "Outlive",
+    "Standalone",
+    "with_engine",
+]
 
 #: For whoever asked before the viewers came, and for what else is asked.
 _SPARE = 2
 
 
-class _Outlive(Peer):
+class Outlive(Peer):
     """Lines are written into a run by another process."""
 
     keeps_history = True
     prefix = "/live"
+    engine = "process"
+    settings: ClassVar[Mapping[str, str]] = {"OUTLIVE_ENGINE": "process"}
+    #: As many viewers as make sense where each keeps its place in the server, and the reason.
+    most_without, reason_without = MANY, ""
 
     @property
     def feeder(self) -> tuple[str, str]:
@@ -22,8 +41,26 @@ class _Outlive(Peer):
     def path(self, run: str) -> str:
         return f"{self.prefix}/runs/{run}?format=sse"
 
+    @property
+    def places(self) -> int:
+        """Say how many threads or processes there must be."""
+        return 1 if self.engine != "off" else self.load.viewers + _SPARE
 
-class Standalone(_Outlive):
+
+def with_engine(kind: type[Outlive], engine: str) -> type[Outlive]:
+    """Make it a peer of its own, with this setting."""
+    values: dict[str, object] = {
+        "__doc__": kind.__doc__,
+        "name": f"{kind.name}, engine {engine}",
+        "engine": engine,
+        "settings": {"OUTLIVE_ENGINE": engine},
+    }
+    if engine == "off":
+        values |= {"most": kind.most_without, "reason": kind.reason_without}
+    return cast("type[Outlive]", type(f"{kind.__name__}_{engine}", (kind,), values))
+
+
+class Standalone(Outlive):
     """Our own server."""
 
     name = "Outlive: `outlive serve`"
@@ -34,8 +71,8 @@ class Standalone(_Outlive):
         self.launch([str(PYTHON), *argv])
 
 
-class FastApi(_Outlive):
-    """The awaiting pump."""
+class FastApi(Outlive):
+    """A server of ASGI that lets sockets go."""
 
     name = "Outlive: FastAPI, uvicorn"
     packages = ("fastapi",)
@@ -44,39 +81,48 @@ class FastApi(_Outlive):
         self.uvicorn("outlive_on_fastapi:app")
 
 
-class FlaskThreads(_Outlive):
-    """The blocking pump, a thread per viewer."""
+class Awaiting(FastApi):
+    """The awaiting pump, as on any server of ASGI."""
+
+    name = "Outlive: FastAPI, uvicorn, awaiting"
+
+    def start(self) -> None:
+        self.uvicorn("outlive_on_fastapi:app")
+
+
+class FlaskThreads(Outlive):
+    """A thread answers; without an engine, one for each viewer."""
 
     name = "Outlive: Flask, gunicorn gthread"
     packages = ("flask",)
-    most, reason = 100, "a thread per viewer"
+    most_without, reason_without = 100, "a thread per viewer"
 
     def start(self) -> None:
-        threads = str(self.viewers + _SPARE)
+        threads = str(max(4, self.places))
         self.gunicorn("outlive_on_flask:app", "-k", "gthread", "--threads", threads)
 
 
-class FlaskProcesses(_Outlive):
-    """The blocking pump, a process per viewer."""
+class FlaskProcesses(Outlive):
+    """One process answers; without an engine, one for each viewer."""
 
     name = "Outlive: Flask, gunicorn sync"
     packages = ("flask",)
-    most, reason = 10, "a process per viewer"
+    most_without, reason_without = 10, "a process per viewer"
 
     def start(self) -> None:
-        workers = str(self.viewers + _SPARE)
+        workers = str(self.places)
         self.gunicorn("outlive_on_flask:app", "-k", "sync", "--workers", workers)
 
 
-class DjangoThreads(_Outlive):
-    """The blocking pump in Django, a thread per viewer."""
+class DjangoThreads(Outlive):
+    """A thread of Django's answers; without an engine, one for each viewer."""
 
     name = "Outlive: Django, gunicorn gthread"
     packages = ("django>=5.2,<5.3",)
-    most, reason = 100, "a thread per viewer"
+    most_without, reason_without = 100, "a thread per viewer"
 
     def start(self) -> None:
-        threads = str(self.viewers + _SPARE)
+        threads = str(max(4, self.places))
         self.gunicorn("outlive_on_django:app", "-k", "gthread", "--threads", threads)
 
 

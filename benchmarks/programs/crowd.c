@@ -1,8 +1,9 @@
-/* crowd PORT PATH VIEWERS: follow one path so often at once. On standard output: `ready` once all have their heads;
- * at the end, in one line: lines, the CLOCK_MONOTONIC microseconds of the last read, the fewest and the most lines of
- * a viewer, p50, p95, p99 and the longest of the seconds from a line's stamp to here, of the oldest line of each read,
- * seconds of CPU, and viewers that had a head. On standard input: lines per viewer that were written. The end is once
- * all have so many, two seconds later in any case, when standard input ends, or when all streams have. A line begins
+/* crowd PORT VIEWERS PATH…: so many viewers at once, who share the paths evenly. On standard output: `ready` once all
+ * have their heads; at the end, in one line: lines, the CLOCK_MONOTONIC microseconds of the last read, the fewest and the
+ * most lines of a viewer, p50, p95, p99 and the longest of the seconds from a line's stamp to here, of the oldest line of
+ * each read, seconds of CPU, and viewers that had a head. On standard input: `?`, as often as one likes, which is answered
+ * with reads, p50, p95, p99 and the longest since the last one; then the lines per viewer that were written. The end is
+ * once all have so many, two seconds later in any case, when standard input ends, or when all streams have. A line begins
  * with ~ and sixteen digits, microseconds of CLOCK_MONOTONIC; no other ~ is in a body. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,8 +26,12 @@ struct viewer {
     long lines;
 };
 
-static unsigned delays[BINS]; /* by 20 microseconds */
-static long long reads, longest;
+struct delays {
+    unsigned bins[BINS]; /* by 20 microseconds */
+    long long reads, longest;
+};
+
+static struct delays recent, all_delays; /* since the last question; before it */
 
 static long long now(void) {
     struct timespec time;
@@ -36,9 +41,17 @@ static long long now(void) {
 
 static void note(long long delay) {
     long long bin = delay < 0 ? 0 : delay / 20;
-    delays[bin < BINS ? bin : BINS - 1]++;
-    reads++;
-    if (delay > longest) longest = delay;
+    recent.bins[bin < BINS ? bin : BINS - 1]++;
+    recent.reads++;
+    if (delay > recent.longest) recent.longest = delay;
+}
+
+/* Count what is recent with all, and begin anew. */
+static void close_window(void) {
+    for (int bin = 0; bin < BINS; bin++) all_delays.bins[bin] += recent.bins[bin];
+    all_delays.reads += recent.reads;
+    if (recent.longest > all_delays.longest) all_delays.longest = recent.longest;
+    memset(&recent, 0, sizeof recent);
 }
 
 /* Skip what belongs to the head; returns where the body begins. */
@@ -76,11 +89,26 @@ static long long count(struct viewer *viewer, char *place, char *end) {
     return oldest;
 }
 
-static void print_percentile(double share) {
+static void print_percentile(const struct delays *delays, double share) {
     long long seen = 0;
     int bin = 0;
-    while (bin < BINS - 1 && (seen += delays[bin]) < reads * share) bin++;
+    while (bin < BINS - 1 && (seen += delays->bins[bin]) < delays->reads * share) bin++;
     printf(" %.6f", bin * 20e-6);
+}
+
+static void print_delays(const struct delays *delays) {
+    print_percentile(delays, 0.5);
+    print_percentile(delays, 0.95);
+    print_percentile(delays, 0.99);
+    printf(" %.6f", delays->longest * 1e-6);
+}
+
+static void answer(void) {
+    printf("%lld", recent.reads);
+    print_delays(&recent);
+    puts("");
+    fflush(stdout);
+    close_window();
 }
 
 static void tell(const struct viewer *all, int viewers, long lines, long long last, int heads) {
@@ -92,36 +120,34 @@ static void tell(const struct viewer *all, int viewers, long lines, long long la
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("%ld %lld %ld %ld", lines, last, fewest, most);
-    print_percentile(0.5);
-    print_percentile(0.95);
-    print_percentile(0.99);
-    printf(" %.6f %.3f %d\n", longest * 1e-6,
+    close_window();
+    print_delays(&all_delays);
+    printf(" %.3f %d\n",
         usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6,
         heads);
 }
 
-static int join(struct viewer *viewer, int port, const char *request) {
+static int join(struct viewer *viewer, int port, const char *path) {
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
-    ssize_t size = strlen(request);
+    char request[2048];
+    ssize_t size = snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n", path);
     viewer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     return connect(viewer->fd, (struct sockaddr *)&address, sizeof address) || write(viewer->fd, request, size) != size;
 }
 
 int main(int argc, char **argv) {
     static char buffer[1 << 18];
-    if (argc != 4) return 2;
+    if (argc < 4) return 2;
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    int viewers = atoi(argv[3]), open = viewers, heads = 0, poll = epoll_create1(0);
+    int viewers = atoi(argv[2]), open = viewers, heads = 0, poll = epoll_create1(0);
     struct viewer *all = calloc(viewers, sizeof *all);
-    char request[2048];
-    snprintf(request, sizeof request,
-        "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n", argv[2]);
     for (int i = 0; i < viewers; i++) {
-        if (join(&all[i], atoi(argv[1]), request)) return 1;
+        if (join(&all[i], atoi(argv[1]), argv[3 + i % (argc - 3)])) return 1;
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &all[i]};
         epoll_ctl(poll, EPOLL_CTL_ADD, all[i].fd, &event);
     }
@@ -137,6 +163,10 @@ int main(int argc, char **argv) {
             if (!viewer) {
                 ssize_t got = read(0, buffer, 32);
                 buffer[got > 0 ? got : 0] = 0;
+                if (*buffer == '?') {
+                    answer();
+                    continue;
+                }
                 due = atol(buffer) * viewers;
                 deadline = now() + GRACE;
                 epoll_ctl(poll, EPOLL_CTL_DEL, 0, NULL);

@@ -1,12 +1,13 @@
-"""feed TRANSPORT TARGET RATE LINES: give lines to a server, evenly, from outside.
+"""feed TRANSPORT TARGET RATE LINES RUNS HISTORY: give lines to a server, evenly, from outside.
 
-Prints the run's id (or -), then says `hello` twice a second until there is a line on standard
+RATE and LINES are those of each run; a run has HISTORY megabytes before. Prints the runs' ids (or -), then says `hello` twice a second until there is a line on standard
 input: some servers send a head only with the first bytes. Then it feeds, prints how many lines it
-fed, when it began (microseconds of CLOCK_MONOTONIC) and its seconds of CPU meanwhile, and waits
+fed in all, when it began (microseconds of CLOCK_MONOTONIC) and its seconds of CPU meanwhile, and waits
 for the end of standard input.
 """
 
 import contextlib
+import itertools
 import json
 import select
 import socket
@@ -20,18 +21,35 @@ from pacing import pace
 Send = Callable[[list[bytes]], None]
 
 
-def to_journal(target: str) -> tuple[str, Send, Callable[[], object]]:
-    """Write into a run of the store at a path, as any process may."""
+def to_journal(target: str, count: int, history: int) -> tuple[str, Send, Callable[[], object]]:
+    """Write into runs of the store at a path, as any process may: a line to each in turn."""
     from outlive.entries import End, Kind, State
     from outlive.runs import create_run
     from outlive.stores import DirectoryStore
 
-    run = create_run(DirectoryStore(Path(target)), title="crowd")
-    return (
-        run.id,
-        lambda lines: run.write(Kind.OUT, b"".join(lines)),
-        lambda: run.end(End(State.SUCCEEDED, 0)),
-    )
+    store = DirectoryStore(Path(target))
+    runs = [create_run(store, title="crowd") for _ in range(count)]
+    for run in runs:
+        for _ in range(history * 1_000_000 // len(_HISTORY)):
+            run.write(Kind.OUT, _HISTORY)
+    turns = itertools.cycle(runs)
+
+    def send(lines: list[bytes]) -> None:
+        if len(runs) == 1:
+            runs[0].write(Kind.OUT, b"".join(lines))
+            return
+        for line, run in zip(lines, turns, strict=False):
+            run.write(Kind.OUT, line)
+
+    def end() -> None:
+        for run in runs:
+            run.end(End(State.SUCCEEDED, 0))
+
+    return " ".join(run.id for run in runs), send, end
+
+
+#: As large an entry as a flood makes.
+_HISTORY = (b"x" * 99 + b"\n") * 655
 
 
 def to_socket(target: str) -> tuple[str, Send, Callable[[], object]]:
@@ -81,8 +99,8 @@ def drain(connection: socket.socket) -> None:
         pass
 
 
+#: These have one place for lines, and no more.
 TRANSPORTS: dict[str, Callable[[str], tuple[str, Send, Callable[[], object]]]] = {
-    "journal": to_journal,
     "socket": to_socket,
     "redis": to_redis,
     "nchan": to_nchan,
@@ -92,15 +110,19 @@ TRANSPORTS: dict[str, Callable[[str], tuple[str, Send, Callable[[], object]]]] =
 
 def main() -> None:
     """Feed as the arguments say."""
-    transport, target, rate, lines = sys.argv[1:]
-    name, send, end = TRANSPORTS[transport](target)
+    transport, target, *numbers = sys.argv[1:]
+    rate, lines, runs, history = map(int, numbers)
+    if transport == "journal":
+        name, send, end = to_journal(target, runs, history)
+    else:
+        name, send, end = TRANSPORTS[transport](target)
     print(name, flush=True)
     while not select.select([sys.stdin], [], [], 0.5)[0]:
-        send([b"hello\n"])
+        send([b"hello\n"] * runs)
     sys.stdin.readline()
     began, used, fed = time.monotonic_ns() // 1000, time.process_time(), 0
     with contextlib.suppress(TimeoutError):
-        for batch in pace(int(rate), int(lines)):
+        for batch in pace(rate * runs, lines * runs):
             send(batch)
             fed += len(batch)
     print(fed, began, time.process_time() - used, flush=True)

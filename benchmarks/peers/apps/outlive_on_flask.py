@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import flask
+from computing import compute
 
 import outlive
 from outlive.adapters.flask import PUBLIC, Outlive, respond
@@ -12,6 +13,13 @@ from outlive.adapters.flask import PUBLIC, Outlive, respond
 app = flask.Flask(__name__)
 Outlive(app, url_prefix="/live", access=PUBLIC)
 WORK = str(Path(__file__).parents[2] / "programs" / "work.py")
+compute()
+
+
+@app.get("/")
+def greet() -> str:
+    """Answer an ordinary request."""
+    return "hello"
 
 
 @app.get("/command")
