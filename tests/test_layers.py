@@ -25,6 +25,7 @@ TABLE = {
     "surroundings": "stores",
     "settings": "errors stores surroundings",
     "activities": "entries stores",
+    "seats": "errors journals settings",
     "feeds": "errors entries formats journals",
     "viewers": "errors entries formats feeds",
     "runs": "buffers errors entries journals stores platforms",
@@ -34,11 +35,11 @@ TABLE = {
     "work": "buffers channels errors entries journals settings stores surroundings runs sources"
     " children supervisors",
     "__init__": "activities errors entries stores runs sources work",
-    "web": "errors entries journals stores settings formats feeds viewers terminal",
+    "web": "errors entries journals stores settings formats feeds seats viewers terminal",
     "endings": "",
-    "pumps": "endings errors entries settings stores journals formats feeds viewers",
-    "adapters": "activities endings errors entries journals platforms settings stores surroundings runs"
-    " sources work web pumps",
+    "pumps": "endings errors entries settings stores journals formats feeds seats viewers",
+    "adapters": "activities endings errors entries journals platforms seats settings stores surroundings"
+    " runs sources work web pumps",
     "standalone": "errors settings stores web pumps adapters platforms",
     "cli": "errors terminal platforms entries formats journals stores settings viewers runs sources"
     " supervisors work web pumps adapters standalone",

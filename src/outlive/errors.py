@@ -11,7 +11,7 @@ OutliveError
 │   └── CursorExpired      a cursor that this journal cannot have issued, or of a run that is gone
 ├── FormatError            a format or a start position that does not exist
 ├── EngineError            the engine cannot take a connection: its server keeps it
-├── TooManyViewers         all places of this server process are taken
+├── TooManyViewers         as many watch as may: in all, one run, or from one address
 └── AccessDenied           proof or permission is missing
     └── Unauthorized       the token is missing or wrong
 
@@ -94,14 +94,23 @@ class EngineError(OutliveError):
 
 
 class TooManyViewers(OutliveError):
-    """No more viewers can watch in this process at once."""
+    """No more viewers can watch at once.
+
+    `limited` tells what has the limit: `all`, a `run` or an `address`.
+    """
 
     status = 503
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limited: str = "all") -> None:
         self.limit = limit
+        self.limited = limited
+        where, variable = {
+            "all": ("here", "OUTLIVE_VIEWERS"),
+            "run": ("this run", "OUTLIVE_VIEWERS_PER_RUN"),
+            "address": ("from this address", "OUTLIVE_VIEWERS_PER_ADDRESS"),
+        }[limited]
         super().__init__(
-            f"as many watch here as can at once ({limit:,} in this process): try again soon"
+            f"as many watch {where} as may at once ({limit:,}; {variable} sets it): try again soon"
         )
 
 

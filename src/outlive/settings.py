@@ -20,12 +20,13 @@ __all__ = [
     "SERVE_PORT",
     "STORE",
     "VIEWERS",
+    "VIEWERS_PER_ADDRESS",
+    "VIEWERS_PER_RUN",
     "Option",
     "application_store",
     "default_store",
     "parse_size",
     "store_quota",
-    "viewer_limit",
 ]
 
 
@@ -40,6 +41,15 @@ class Option(NamedTuple):
     def value(self) -> str:
         """Get what the environment says, or else the default."""
         return os.environ.get(self.variable) or self.default
+
+    def number(self) -> int | None:
+        """Get the value as a number, if there is one; raises ConfigError."""
+        text = self.value()
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit()):
+            raise ConfigError(f"{self.variable}: give a number, not {text[:40]!r}")
+        return int(text)
 
 
 def parse_size(text: str) -> int:
@@ -62,25 +72,6 @@ def store_quota() -> int | None:
         return parse_size(text) if text else None
     except ConfigError as error:
         raise ConfigError(f"{QUOTA.variable}: {error}") from None
-
-
-def viewer_limit(capacity: int | None) -> int:
-    """Get how many may watch in one process at once; the server can bear `capacity`, if it tells."""
-    text = VIEWERS.value()
-    if not text:
-        import resource
-
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = _VIEWER_LIMIT if capacity is None else capacity
-        # Each has a connection, and may have a run of its own, which is read from a file.
-        return most if files == resource.RLIM_INFINITY else min(most, files // 2)
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"{VIEWERS.variable}: give a number, not {text[:40]!r}")
-    return int(text)
-
-
-#: Of processes that tell nothing: so many threads, at most, were found to do no harm.
-_VIEWER_LIMIT = 1000
 
 
 def default_store() -> str:
@@ -129,7 +120,13 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 STORE = Option("store", "OUTLIVE_STORE", "", "where runs are kept: a directory")
 QUOTA = Option("quota", "OUTLIVE_QUOTA", "", "how much the ended runs of a store may take: 10GB")
-VIEWERS = Option("viewers", "OUTLIVE_VIEWERS", "", "how many may watch in one process at once")
+VIEWERS = Option("viewers", "OUTLIVE_VIEWERS", "", "how many may watch at once, in all")
+VIEWERS_PER_RUN = Option(
+    "viewers-per-run", "OUTLIVE_VIEWERS_PER_RUN", "", "how many may watch one run at once"
+)
+VIEWERS_PER_ADDRESS = Option(
+    "viewers-per-address", "OUTLIVE_VIEWERS_PER_ADDRESS", "", "how many may watch from one address"
+)
 HOST = Option("host", "OUTLIVE_HOST", "127.0.0.1", "the address to listen on")
 PORT = Option("port", "OUTLIVE_PORT", "0", "the port to listen on; 0 for any free one")
 SERVE_PORT = PORT._replace(default="8765")

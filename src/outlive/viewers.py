@@ -14,7 +14,7 @@ from .errors import CursorExpired, FormatError
 from .feeds import Chunk, Feed, Place, cut
 from .formats import Format
 
-__all__ = ["Origin", "Viewer", "locate", "parse_origin"]
+__all__ = ["Origin", "Seat", "Viewer", "locate", "parse_origin"]
 
 #: Seconds; proxies cut what is silent for 60 (nginx, AWS) or 30 (HAProxy's examples).
 HEARTBEAT = 15.0
@@ -79,19 +79,29 @@ def locate(origin: Origin, journal: Locator) -> Position:
     return BEGINNING
 
 
+class Seat(Protocol):
+    """A viewer's place among those who may watch at once: of this process, or of an engine's."""
+
+    def name_run(self, run: str) -> None:
+        """Say which run it turned out to be, once it is started; raises TooManyViewers."""
+
+    def leave(self) -> None:
+        """Let others have it; from any thread, any number of times."""
+
+
 class Viewer:
     """Decides what one viewer is sent, and when. Times are seconds of any steady clock."""
 
     __slots__ = (
         "_beat_at", "_may_have_partial", "_opening", "_partial_at", "_silence",
-        "feed", "finished", "leave", "place",
+        "feed", "finished", "place", "seat",
     )  # fmt: skip
 
     def __init__(self, feed: Feed, place: Place, opening: bytes, now: float) -> None:
         self.feed = feed
         self.place = place
-        #: To be called once nothing is sent any more, by whoever pumps; any number of times.
-        self.leave: Callable[[], None] = _do_nothing
+        #: Whoever pumps leaves it.
+        self.seat: Seat | None = None
         self.finished = False
         self._opening = opening
         silence = feed.format.silence
@@ -104,6 +114,11 @@ class Viewer:
     def format(self) -> Format:
         """What it is sent; shared with others who are sent the same."""
         return self.feed.format
+
+    @property
+    def leave(self) -> Callable[[], None]:
+        """What to call once nothing is sent any more, any number of times; it keeps no viewer."""
+        return _do_nothing if self.seat is None else self.seat.leave
 
     @property
     def is_new(self) -> bool:

@@ -122,7 +122,8 @@ class Served:
             cwd=ROOT,
             env={
                 **os.environ,
-                **({} if self.kind.viewers else {"OUTLIVE_VIEWERS": str(self.viewers)}),
+                # From this address: where a server did not tell it, none would be refused.
+                **({} if self.kind.viewers else {"OUTLIVE_VIEWERS_PER_ADDRESS": str(MANY)}),
                 "OUTLIVE_STORE": str(self.folder / "store"),
                 "STEPS": str(self.folder),
                 **({"HEARTBEAT": "0.2"} if self.hurried else {}),

@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from outlive import seats
 from outlive.activities import Activity, activity
 from outlive.adapters.base import make_site, respond
 from outlive.entries import BEGINNING, Cursor
@@ -346,3 +347,35 @@ def test_nothing_is_started_for_one_viewer_too_many(view, monkeypatch):
     assert view.ask(method="POST").status == 303
     assert view.ask(**NAVIGATION).status == 303
     assert len(view.runs) == 2
+
+
+def _fail() -> Run:
+    raise ZeroDivisionError
+
+
+def test_the_seat_of_work_that_cannot_start_is_free(view, monkeypatch):
+    """Also while whoever reports what was raised still has all that it was amid."""
+    monkeypatch.setenv("OUTLIVE_VIEWERS", "1")
+    monkeypatch.setattr(seats, "_own", seats.SeatTable())
+    fails = functools.partial(respond, Request(method="GET", path="/stream"), store=view.store)
+    with pytest.raises(ZeroDivisionError) as kept:
+        fails(_fail)
+    assert view.ask().status == 200
+    assert kept.traceback
+
+
+def test_who_comes_to_a_living_run_finds_its_limit(view, monkeypatch):
+    """Its view starts no other for one viewer too many, and asks no seat for what only asks."""
+    monkeypatch.setenv("OUTLIVE_VIEWERS_PER_RUN", "1")
+    monkeypatch.setenv("OUTLIVE_VIEWERS", "2")
+    monkeypatch.setattr(seats, "_own", seats.SeatTable())
+    run = view.start()
+    ask = functools.partial(respond, work=lambda: run, store=view.store)
+    first = ask(Request(method="GET", path="/stream"))
+    for _ in range(3):
+        refused = ask(Request(method="GET", path="/stream"))
+        assert (refused.status, headers_of(refused)["retry-after"]) == (503, "5")
+        assert b"OUTLIVE_VIEWERS_PER_RUN" in body_of(refused)
+    second = view.ask()
+    assert (first.status, second.status) == (200, 200)
+    assert ask(Request(method="HEAD", path="/stream")).status == 200

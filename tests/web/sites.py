@@ -22,11 +22,13 @@ class Client:
     site: Site
     writers: dict[str, JournalWriter] = field(default_factory=dict)
 
-    def ask(self, url: str, method: str = "GET", **headers: str) -> Response:
+    def ask(self, url: str, method: str = "GET", *, address: str = "", **headers: str) -> Response:
         """Ask for a URL; names of headers have underscores for hyphens."""
         path, _, query = url.partition("?")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = Request(method=method, path=path, query_string=query, headers=named)
+        request = Request(
+            method=method, path=path, query_string=query, headers=named, address=address
+        )
         return answer(request, self.site)
 
     def write(self, run: str, text: bytes) -> None:

@@ -2,18 +2,12 @@
 
 import gc
 import json
-import os
-import resource
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from outlive.errors import ConfigError, TooManyViewers
+from outlive import seats
 from outlive.pumps.blocking import BlockingPump
-from outlive.settings import viewer_limit
 from outlive.web.messages import Response, Stream
-from outlive.web.seats import Seat
 from tests.web.sites import ENDED, LIVING, Client, body_of, headers_of, make_client
 
 PLACES = 3
@@ -22,7 +16,7 @@ PLACES = 3
 @pytest.fixture(autouse=True)
 def empty(monkeypatch) -> None:
     """Let no other test's viewers count."""
-    monkeypatch.setattr(Seat, "_taken", set())
+    monkeypatch.setattr(seats, "_own", seats.SeatTable())
 
 
 @pytest.fixture
@@ -32,9 +26,9 @@ def client(monkeypatch) -> Client:
     return make_client()
 
 
-def watch(client: Client, count: int = 1) -> list[Response]:
+def watch(client: Client, count: int = 1, address: str = "") -> list[Response]:
     """Ask for streams, and keep them."""
-    return [client.ask(f"/runs/{LIVING}?format=sse") for _ in range(count)]
+    return [client.ask(f"/runs/{LIVING}?format=sse", address=address) for _ in range(count)]
 
 
 def pump_of(response: Response) -> BlockingPump:
@@ -56,12 +50,49 @@ def test_one_too_many_is_told_to_come_again(client):
     assert refused.status == 503
     assert headers_of(refused)["retry-after"] == "5"
     assert body_of(refused).decode() == (
-        "as many watch here as can at once (3 in this process): try again soon\n"
+        "as many watch here as may at once (3; OUTLIVE_VIEWERS sets it): try again soon\n"
     )
     refused = client.ask("/activity", accept="application/json")
     assert refused.status == 406
     refused = client.ask("/activity?format=ndjson", accept="application/json")
     assert json.loads(body_of(refused))["error"].startswith("as many watch here")
+
+
+def test_each_run_has_a_limit_of_its_own(client, monkeypatch):
+    """One that everybody watches keeps nobody from another; the activity is no run."""
+    monkeypatch.setenv("OUTLIVE_VIEWERS_PER_RUN", "1")
+    monkeypatch.setenv("OUTLIVE_VIEWERS", "4")
+    viewers = watch(client)
+    refused = client.ask(f"/runs/{LIVING}?format=text")
+    assert (refused.status, headers_of(refused)["retry-after"]) == (503, "5")
+    assert body_of(refused).decode() == (
+        "as many watch this run as may at once (1; OUTLIVE_VIEWERS_PER_RUN sets it): "
+        "try again soon\n"
+    )
+    viewers += [client.ask(f"/runs/{ENDED}?format=sse")]
+    viewers += [client.ask("/activity?format=sse") for _ in range(2)]
+    assert [viewer.status for viewer in viewers] == [200] * 4
+    assert b"OUTLIVE_VIEWERS sets" in body_of(client.ask("/activity?format=sse"))
+
+
+def test_each_address_has_a_limit_of_its_own(client, monkeypatch):
+    """One that tells none of its own, as through a Unix socket, has no other than all."""
+    monkeypatch.setenv("OUTLIVE_VIEWERS_PER_ADDRESS", "1")
+    monkeypatch.setenv("OUTLIVE_VIEWERS", "4")
+    first, second = "192.0.2.1", "2001:db8::1"
+    viewers = watch(client, address=first)
+    for url in (f"/runs/{ENDED}?format=text", "/activity?format=sse"):
+        refused = client.ask(url, address=first)
+        assert (refused.status, headers_of(refused)["retry-after"]) == (503, "5")
+        assert body_of(refused).decode() == (
+            "as many watch from this address as may at once (1; OUTLIVE_VIEWERS_PER_ADDRESS "
+            "sets it): try again soon\n"
+        )
+    viewers += watch(client, address=second) + watch(client, 2)
+    assert [viewer.status for viewer in viewers] == [200] * 4
+    assert b"OUTLIVE_VIEWERS sets" in body_of(*watch(client, address="192.0.2.3"))
+    viewers.clear()
+    assert watch(client, address=first)[0].status == 200
 
 
 def test_what_is_no_stream_needs_no_place(client):
@@ -75,9 +106,12 @@ def test_what_is_no_stream_needs_no_place(client):
 
 
 def test_a_head_holds_no_place(client):
-    """Nothing follows it."""
+    """Nothing follows it, and it needs none."""
     for _ in range(2 * PLACES):
         assert client.ask(f"/runs/{LIVING}?format=sse", "HEAD").status == 200
+    viewers = watch(client, PLACES)
+    assert client.ask(f"/runs/{LIVING}?format=sse", "HEAD").status == 200
+    del viewers
 
 
 def test_what_was_closed_holds_no_place(client):
@@ -110,55 +144,3 @@ def test_what_was_dropped_holds_no_place(client, begun):
     pumps.pop()
     gc.collect()
     assert not is_full(client)
-
-
-def test_no_place_is_given_twice():
-    """Of many threads that come at once, as many find one as there are."""
-
-    def come(seat: Seat) -> bool:
-        start.wait()
-        try:
-            seat.take(10)
-        except TooManyViewers:
-            return False
-        return True
-
-    start = threading.Barrier(30)
-    wanting = [Seat() for _ in range(30)]
-    with ThreadPoolExecutor(30) as pool:
-        assert sum(pool.map(come, wanting)) == 10
-
-
-def test_a_place_is_taken_once():
-    """A view takes it before it starts work."""
-    seat, other = Seat(), Seat()
-    seat.take(2)
-    seat.take(2)
-    other.take(2)
-
-
-def test_a_forked_child_has_no_viewers_yet(client):
-    """Those of its parent are not its own."""
-    viewers = watch(client, PLACES)
-    child = os.fork()
-    if not child:
-        os._exit(is_full(client))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert is_full(client)
-    del viewers
-
-
-def test_the_limit_is_the_users_the_servers_or_a_sane_one(monkeypatch):
-    """In this order; what is no number is refused with a reason."""
-    monkeypatch.delenv("OUTLIVE_VIEWERS", raising=False)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (4096, 4096))
-    assert (viewer_limit(None), viewer_limit(7)) == (1000, 7)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    assert (viewer_limit(None), viewer_limit(7)) == (512, 7)
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
-    assert viewer_limit(None) == 1000
-    monkeypatch.setenv("OUTLIVE_VIEWERS", "20")
-    assert (viewer_limit(None), viewer_limit(7)) == (20, 20)
-    monkeypatch.setenv("OUTLIVE_VIEWERS", "many")
-    with pytest.raises(ConfigError, match="OUTLIVE_VIEWERS: give a number, not 'many'"):
-        viewer_limit(7)

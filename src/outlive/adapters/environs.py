@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import platforms
 from ..pumps.blocking import BlockingPump
 from ..pumps.engine.interposing import Interposed, can_interpose
+from ..seats import OwnSeats
 from ..web.messages import Request, Response, Stream
 from ..work.receptions import Reception
 
@@ -83,7 +84,8 @@ def read_environ(environ: Environ) -> Request:
         query_string=environ.get("QUERY_STRING", ""),
         headers=headers,
         native=environ,
-        capacity=find_capacity(environ),
+        address=environ.get("REMOTE_ADDR", ""),
+        seats=OwnSeats(find_capacity(environ)),
     )
 
 

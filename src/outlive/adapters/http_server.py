@@ -92,6 +92,7 @@ def _read_request(handler: BaseHTTPRequestHandler) -> Request:
         query_string=query,
         headers=headers,
         native=handler,
+        address=(handler.client_address or ("",))[0],
     )
 
 

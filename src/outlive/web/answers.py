@@ -29,12 +29,11 @@ from ..formats.html import HtmlFormat, render_list
 from ..formats.text import TextFormat
 from ..journals.base import Journal
 from ..stores import Store
-from ..viewers import Viewer, locate, parse_origin
+from ..viewers import Seat, Viewer, locate, parse_origin
 from .access import PUBLIC, Access, Action, Guard, check_proof
 from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, Wanted, parse_labels
 from .messages import Request, Response, Stream
 from .negotiation import best_match
-from .seats import Seat
 
 __all__ = ["Site", "answer", "complete", "open_stream", "read_asset", "redirect", "stream_headers"]
 
@@ -277,7 +276,7 @@ def open_stream(
 ) -> Response:
     """Answer with what a journal holds and will hold, from where the request says.
 
-    The viewer takes a seat, if it has none yet; raises TooManyViewers.
+    The viewer takes a seat, unless one was taken before; raises TooManyViewers.
     """
     last_event_id = request.headers.get("last-event-id", "") if form.reconnects else ""
     origin = parse_origin(request.query, last_event_id)
@@ -296,10 +295,19 @@ def open_stream(
         headers = (*headers, ("Content-Security-Policy", _STILL_POLICY))
     feed = find_feed(journal, form)
     viewer = Viewer(feed, feed.begin(position), opening, monotonic())
-    seat = seat or Seat()
-    seat.take(request.capacity)
-    viewer.leave = seat.leave
+    # For HEAD, nothing is sent.
+    if request.method != "HEAD":
+        viewer.seat = _take_seat(request, form, journal, seat)
     return Response(status=200, headers=headers, body=Stream(viewer))
+
+
+def _take_seat(request: Request, form: Format, journal: Journal, seat: Seat | None) -> Seat:
+    if seat is None:
+        # The activity is no run: only all viewers, and those of an address, have a limit.
+        run = journal.run if form.ends else None
+        return request.seats.take(journal, run, request.address)
+    seat.name_run(journal.run)
+    return seat
 
 
 def stream_headers(form: Format) -> tuple[tuple[str, str], ...]:

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
-from ..viewers import Viewer
+from ..journals.base import Journal
+from ..seats import OwnSeats
+from ..viewers import Seat, Viewer
 
-__all__ = ["Request", "Response", "Stream"]
+__all__ = ["Request", "Response", "Seats", "Stream"]
+
+
+class Seats(Protocol):
+    """Where a viewer would sit who comes with a request: in this process, or in an engine's."""
+
+    def take(self, journal: Journal, run: str | None, address: str) -> Seat:
+        """Take a seat before anything is started or sent; raises TooManyViewers.
+
+        `journal` is what is to be watched; before work is started, the activity of its store, with
+        `run` None until the seat is told. It is None also for what has no limit of its own, the
+        activity. `address` is the peer's.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +32,8 @@ class Request:
     """What was asked. Names of headers are in lower case.
 
     `path` begins behind `prefix`, under which the framework has us; `native` is what the framework
-    calls the request: of WSGI the environ, of ASGI the scope. `capacity` is how many viewers the
-    server can bear at once, where it tells.
+    calls the request: of WSGI the environ, of ASGI the scope. `address` is the peer's, as the
+    server tells it; `seats` is where its viewer would sit.
     """
 
     method: str
@@ -28,7 +42,8 @@ class Request:
     query_string: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     native: object = None
-    capacity: int | None = None
+    address: str = ""
+    seats: Seats = field(default_factory=OwnSeats)
 
     @cached_property
     def query(self) -> dict[str, str]:

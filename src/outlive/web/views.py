@@ -20,12 +20,11 @@ from ..formats.html import HtmlFormat
 from ..formats.text import TextFormat
 from ..journals.base import Journal
 from ..stores import Store
-from ..viewers import parse_origin
+from ..viewers import Seat, parse_origin
 from .activity import ACTIVITY_FORMATS, ACTIVITY_TYPES, Wanted
 from .answers import complete, open_stream, read_asset, redirect, stream_headers
 from .messages import Request, Response
 from .negotiation import best_match
-from .seats import Seat
 
 __all__ = ["Mark", "answer_activity", "answer_run", "answer_start"]
 
@@ -40,7 +39,7 @@ _TYPES = {**ACTIVITY_TYPES, _HTML: "html"}
 
 def answer_run(request: Request, journal: Journal, mark: Mark | None = None) -> Response:
     """Answer with a run, from where the request says."""
-    return complete(request, lambda: _show(request, journal, mark, Seat()))
+    return complete(request, lambda: _show(request, journal, mark))
 
 
 def answer_start(
@@ -51,19 +50,39 @@ def answer_start(
     What `start` raises is left to the application.
     """
     if _token(request):
-        return complete(request, lambda: _show(request, _find(request, store), mark, Seat()))
+        return complete(request, lambda: _show(request, _find(request, store), mark))
     # What is reloaded, or gone back to, is then the run, and not its start.
     is_sent_on = request.method == "POST" or _is_navigation(request)
-    # Before the start: whoever is told to come again would start it once more.
-    seat = None if is_sent_on else Seat()
-    early = complete(request, lambda: _preview(request, mark, seat))
-    if early.status != 200 or request.method in _ASKING:
+    is_asking = request.method in _ASKING
+    seat: Seat | None = None
+
+    def prepare() -> Response:
+        nonlocal seat
+        response = _preview(request, mark)
+        if not (is_asking or is_sent_on):
+            # Before the start: whoever is told to come again would start it once more.
+            seat = request.seats.take(store.activity(), None, request.address)
+        return response
+
+    early = complete(request, prepare)
+    if early.status != 200 or is_asking:
         return early
-    journal = start()
-    journal.add_view(_view(request))
-    if seat is None:
+    journal = _begin(request, start, seat)
+    if is_sent_on:
         return complete(request, lambda: redirect(_link(request, journal.run, "from")))
     return complete(request, lambda: _show(request, journal, mark, seat))
+
+
+def _begin(request: Request, start: Callable[[], Journal], seat: Seat | None) -> Journal:
+    """Start work, whose view is this; a seat that was taken for it is free if that fails."""
+    try:
+        journal = start()
+        journal.add_view(_view(request))
+    except BaseException:
+        if seat is not None:
+            seat.leave()
+        raise
+    return journal
 
 
 def answer_activity(request: Request, store: Store, labels: Mapping[str, str]) -> Response:
@@ -104,19 +123,19 @@ def _find(request: Request, store: Store) -> Journal:
     return journal
 
 
-def _preview(request: Request, mark: Mark | None, seat: Seat | None) -> Response:
-    """Answer as far as that is possible without a run, whose viewer then has its place."""
+def _preview(request: Request, mark: Mark | None) -> Response:
+    """Answer as far as that is possible without a run."""
     if "prefetch" in request.headers.get("sec-purpose", ""):
         # Chromium then asks anew once the user really goes there (Speculation Rules, 2.1).
         raise JournalUnavailable("nothing is started by a prefetch")
     form = _make_format(request, "", mark)
     parse_origin(request.query)
-    if seat is not None:
-        seat.take(request.capacity)
     return Response(status=200, headers=stream_headers(form))
 
 
-def _show(request: Request, journal: Journal, mark: Mark | None, seat: Seat) -> Response:
+def _show(
+    request: Request, journal: Journal, mark: Mark | None, seat: Seat | None = None
+) -> Response:
     form = _make_format(request, journal.run, mark)
     response = open_stream(request, form, journal, seat=seat)
     if not isinstance(form, HtmlFormat):

@@ -193,4 +193,5 @@ def _request(scope: Scope) -> Request:
         query_string=scope["query_string"].decode("latin-1"),
         headers=headers,
         native=scope,
+        address=(scope.get("client") or ("",))[0],
     )

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...errors import ConfigError
+from ...seats import OwnSeats
 from ...surroundings import Around, Place, Surroundings, join
 from ...web.access import PUBLIC, Access
 from ...web.answers import answer
@@ -114,7 +115,7 @@ def _read_request(environ: Environ) -> Request:
     request = read_environ(environ)
     if not cherrypy.server.running:
         return request
-    return replace(request, capacity=max(1, cherrypy.server.thread_pool - 1))
+    return replace(request, seats=OwnSeats(max(1, cherrypy.server.thread_pool - 1)))
 
 
 def _check_handler(handler: object) -> None:

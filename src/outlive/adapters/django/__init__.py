@@ -12,6 +12,7 @@ from typing import Any
 from ...entries import RunRecord
 from ...errors import ConfigError, UploadFailed
 from ...pumps.awaiting import pump
+from ...seats import OwnSeats
 from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
@@ -174,7 +175,8 @@ def _read_request(request: HttpRequest, prefix: str, path: str) -> Request:
         query_string=request.META.get("QUERY_STRING", ""),
         headers={name.lower(): value for name, value in request.headers.items()},
         native=request,
-        capacity=find_capacity(request.META),
+        address=request.META.get("REMOTE_ADDR", ""),
+        seats=OwnSeats(find_capacity(request.META)),
     )
 
 
