@@ -10,7 +10,7 @@ from tests.standalone.servers import RUN, Served, serving
 
 pytestmark = pytest.mark.timeout(180)
 
-WAITING = "As many watch as there may be. Waiting for a place…"
+WAITING = "As many watch here as may at once. Waiting for a place…"
 
 
 @pytest.fixture(autouse=True)
@@ -56,12 +56,18 @@ def hold_places(served: Served) -> list:
     return viewers
 
 
-def test_the_page_of_a_run_waits_for_a_place_and_takes_it(served, page):
-    """It says so, tries again by itself, and misses nothing."""
+@pytest.mark.parametrize(
+    ("limit", "where"),
+    [("", "here"), ("_PER_RUN", "this run"), ("_PER_ADDRESS", "from this address")],
+)
+def test_the_page_of_a_run_waits_for_a_place_and_takes_it(served, page, monkeypatch, limit, where):
+    """It says which limit it is, tries again by itself, and misses nothing."""
+    monkeypatch.delenv("OUTLIVE_VIEWERS")
+    monkeypatch.setenv(f"OUTLIVE_VIEWERS{limit}", "2")
     first, second = hold_places(served)
     served.writer.append(Kind.OUT, b"one\n")
     page.goto(f"{served.server.url}runs/{RUN}")
-    expect(page.locator("#notice")).to_contain_text(WAITING)
+    expect(page.locator("#notice")).to_contain_text(WAITING.replace("here", where))
     expect(page.locator("#retry")).to_be_visible()
     expect(page.locator("#title")).to_have_text("served")
     expect(page.locator("#empty")).to_have_text("Its output comes once there is a place.")

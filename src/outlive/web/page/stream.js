@@ -73,28 +73,33 @@ export class Stream {
     this.wait = Math.min(this.wait * 2, LONGEST);
     const attempt = this.source;
     if (!refused) this.status("Connection lost. Reconnecting…", true);
-    const { gone, places } = refused ? await this.#why() : {};
+    const { gone, places, full } = refused ? await this.#why() : {};
     if (attempt !== this.source || this.ended) return;
     if (gone) {
       this.stop();
       return this.gone(...gone);
     }
     if (places) this.full?.();
-    if (refused) this.status(places ? "As many watch as there may be. Waiting for a place…" : "Connection lost. Reconnecting…", true);
+    if (refused) this.status(places ? `${full}. Waiting for a place…` : "Connection lost. Reconnecting…", true);
     // Never all at once: those who wait were sent away together.
     const least = places ? Math.max(places, wait) : wait / 2;
     this.timer = setTimeout(() => this.restart(), Math.max(least * (1 + Math.random()), FIRST));
   }
 
-  // EventSource hides the status, so it is asked for once more: what is `gone`, or when `places` may be free, in ms.
+  // EventSource hides the status, so it is asked for once more: what is `gone`, or when `places` may be free, in ms, and what is `full`.
   async #why() {
     const abort = new AbortController();
     try {
-      const { status, headers } = await fetch(this.#url(), { headers: { Accept: "text/event-stream" }, signal: abort.signal });
+      const answer = await fetch(this.#url(), { headers: { Accept: "text/event-stream" }, signal: abort.signal });
+      const { status, headers } = answer;
       if (status === 404) return { gone: ["This run, or this place in it, is gone.", status] };
       if (status === 401 || status === 403) return { gone: ["You may not read this run any more. Open it again with the address that was printed.", status] };
       if (status === 204) return { gone: ["This run has ended.", status] };
-      if (status === 503 && headers.has("Retry-After")) return { places: 1000 * (Number(headers.get("Retry-After")) || 1) };
+      if (status === 503 && headers.has("Retry-After")) {
+        // Which limit it is, without how it is set, which is for whoever runs the server.
+        const [full] = /^as many watch [a-z ]+\b/.exec(await answer.text()) ?? ["as many watch as may at once"];
+        return { places: 1000 * (Number(headers.get("Retry-After")) || 1), full: full[0].toUpperCase() + full.slice(1) };
+      }
     } catch {
       // no answer at all: worth another try
     } finally {
