@@ -19,7 +19,6 @@ def write_row(name: str, kind: Server) -> str:
     options = f"`{kind.options}`" if kind.options else ""
     viewers = "any" if kind.viewers is None else str(kind.viewers)
     silence = "any" if kind.silence is None else f"{kind.silence:g} s"
-    notices = "at a heartbeat" if kind.notices is None else f"within {kind.notices:g} s"
     uploads = "as they come" if kind.uploads else "once they are there"
     cells = (
         framework,
@@ -27,7 +26,7 @@ def write_row(name: str, kind: Server) -> str:
         options,
         viewers,
         silence,
-        notices,
+        f"within {kind.notices:g} s",
         f"within {kind.ends:g} s",
         uploads,
     )

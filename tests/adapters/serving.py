@@ -40,8 +40,8 @@ class Server(NamedTuple):
     viewers: int | None = None
     #: Seconds after which a silent stream is cut, in formats that have no heartbeat; None for never.
     silence: float | None = None
-    #: Seconds until a client that went is noticed; None where only something written to it tells.
-    notices: float | None = 3
+    #: Seconds until a client that went is noticed.
+    notices: float = 3
     #: Seconds to end, with open streams, once it was asked to.
     ends: float = 5
     #: Whether it hands on a request as it comes, and not once all of it is there.
@@ -63,7 +63,7 @@ _DJANGO = "tests.adapters.apps.django_app"
 _FLASK = "tests.adapters.apps.flask_app"
 _FASTAPI = "tests.adapters.apps.fastapi_app"
 SERVERS = {
-    "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app", notices=None),
+    "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app"),
     "Flask on its own server": Server(f"flask --app {_FLASK} run --port 0", version="1.1"),
     "Flask on gunicorn gthread": Server(
         f"{GUNICORN} {_FLASK}:app", "-k gthread --threads 16", viewers=15
@@ -86,7 +86,7 @@ SERVERS = {
     ),
     "CherryPy on its own server": Server("tests.adapters.apps.cherrypy_app", viewers=9),
     "http.server on ThreadingHTTPServer": Server("tests.adapters.apps.http_server_app"),
-    "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0", notices=None),
+    "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0"),
     "Django on gunicorn gthread": Server(
         f"{GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=15
     ),

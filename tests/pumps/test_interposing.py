@@ -1,13 +1,17 @@
 """What a server wrote into the dummy: taken where it is plain, put back where it is not."""
 
+import os
 import socket
+import ssl
 import threading
 
 import pytest
 
-from outlive.entries import Kind
+from outlive.entries import End, Kind, State
+from outlive.errors import EngineError
+from outlive.journals.memory import MemoryWriter
 from outlive.pumps.blocking import BlockingPump
-from outlive.pumps.engine import CHUNKED, CLOSED, stop
+from outlive.pumps.engine import CHUNKED, CLOSED, adopt, stop
 from outlive.pumps.engine.interposing import Interposed, can_interpose, read_framing
 from tests.formats.logs import make_journal
 from tests.pumps.pumpings import make_viewer
@@ -49,21 +53,51 @@ def test_a_head_alone_is_taken_where_nothing_opens_the_stream():
     assert read_framing(_CLOSED + b"\r\n", b"") is CLOSED
 
 
-def serve(server: socket.socket, head: bytes, coding: bytes = b"") -> None:
-    """Answer as a server of WSGI does, which leaves out what is empty."""
-    journal = make_journal([(Kind.OUT, b"one\n"), (Kind.OUT, b"two\n")])
-    viewer = make_viewer(journal)
-    assert can_interpose(server)
-    body = Interposed(viewer, server, BlockingPump(viewer))
-    next_part = next(body)
-    server.sendall(head + b"\r\n" + coding + next_part)
-    for part in body:
-        server.sendall(part)
-    server.sendall(b"the end of the server")
-    body.close()
-    server.close()
+class Served:
+    """A client, and a server of WSGI in a thread, which answers as those do."""
+
+    def __init__(self, adopt=adopt, *, skips=False, fails=False) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.client = socket.create_connection(listener.getsockname())
+            self.server, _ = listener.accept()
+        self.client.settimeout(30)
+        self.journal = make_journal([(Kind.OUT, b"one\n"), (Kind.OUT, b"two\n")], end=None)
+        self.viewer = make_viewer(self.journal)
+        self._adopt, self._skips, self._fails = adopt, skips, fails
+        self._thread = threading.Thread(target=self._serve)
+
+    def answer(self, head: bytes, coding: bytes = b"") -> bytes:
+        """Serve, and give all that the client receives."""
+        self._head, self._coding = head, coding
+        self._thread.start()
+        with self.client, self.client.makefile("rb") as answer:
+            received = b"".join(iter(answer.readline, b"two\n"))
+            MemoryWriter(self.journal).close(End(State.SUCCEEDED, 0))
+            received += b"two\n" + answer.read()
+        self._thread.join(30)
+        stop()
+        return received
+
+    def _serve(self) -> None:
+        assert can_interpose(self.server, "127.0.0.1")
+        body = Interposed(self.viewer, self.server, self._adopt, BlockingPump(self.viewer))
+        prefix = self._head + b"\r\n" + self._coding
+        for part in body:
+            if part or not self._skips:
+                self.server.sendall(prefix + part)
+                prefix = b""
+            if self._fails:
+                break
+        if self._fails:
+            body.close()
+            self.server.sendall(b"two\n")
+        else:
+            self.server.sendall(b"the end of the server")
+            body.close()
+        self.server.close()
 
 
+@pytest.mark.parametrize("skips", [False, True], ids=["writes a head for nothing", "does not"])
 @pytest.mark.parametrize(
     ("head", "coding", "expected"),
     [
@@ -72,17 +106,74 @@ def serve(server: socket.socket, head: bytes, coding: bytes = b"") -> None:
     ],
     ids=["taken", "put back"],
 )
-def test_the_client_gets_every_byte_once(head, coding, expected):
+def test_the_client_gets_every_byte_once(head, coding, expected, skips):
     """From the engine, which leaves the server's own end unseen; or from the server as ever."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname())
+    assert Served(skips=skips).answer(head, coding) == head + b"\r\n" + expected
+
+
+def refuse(*_: object, **__: object) -> None:
+    """Be an engine that is no more."""
+    raise EngineError("there is none")
+
+
+def test_where_the_engine_cannot_take_it_the_server_goes_on():
+    """With nothing lost: the client does not notice."""
+    expected = _CLOSED + b"\r\none\ntwo\nthe end of the server"
+    assert Served(refuse).answer(_CLOSED) == expected
+
+
+def test_what_a_server_says_to_an_error_reaches_the_client():
+    """As where a middleware fails behind the first chunk: it closes what it iterates over."""
+    served = Served(fails=True)
+    assert served.answer(_CLOSED) == _CLOSED + b"\r\ntwo\n"
+
+
+def test_a_connection_that_the_server_closed_is_let_go():
+    """By then its descriptor may be another's, which is none of ours."""
+    viewer = make_viewer(make_journal([], end=None), "sse")
+    ours, theirs = socket.socketpair()
+    body = Interposed(viewer, ours, adopt, BlockingPump(viewer))
+    next(body)
+    other, end = socket.socketpair()
+    descriptor = ours.fileno()
+    ours.close()
+    with theirs, other, end:
+        os.dup2(other.fileno(), descriptor)
+        body.close()
+        assert os.path.samestat(os.fstat(descriptor), os.fstat(other.fileno()))
+        os.close(descriptor)
+        theirs.settimeout(10)
+        assert theirs.recv(1) == b""
+
+
+def test_only_the_clients_own_plain_socket_is_taken():
+    """Neither one with another end, nor one of TLS, nor a dummy, which has no name."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+        ssl.create_default_context().wrap_socket(
+            client.dup(), server_hostname="x", do_handshake_on_connect=False
+        ) as wrapped,
+    ):
+        assert can_interpose(client)
+        assert can_interpose(client, "127.0.0.1")
+        assert not can_interpose(client, "127.0.0.2")
+        assert not can_interpose(wrapped)
+    assert not can_interpose(client)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert not can_interpose(ours)
+
+
+def test_a_socket_with_a_path_is_taken(tmp_path):
+    """As behind nginx, which knows its client."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        client.connect(str(tmp_path / "socket"))
         server, _ = listener.accept()
-    thread = threading.Thread(target=serve, args=(server, head, coding))
-    thread.start()
-    with client, client.makefile("rb") as answer:
-        assert answer.read() == head + b"\r\n" + expected
-    thread.join(30)
-    stop()
+        with server:
+            assert can_interpose(server, "")
 
 
 def test_a_stream_that_is_left_before_its_second_chunk_leaves_nothing():
@@ -90,7 +181,7 @@ def test_a_stream_that_is_left_before_its_second_chunk_leaves_nothing():
     journal = make_journal([], end=None)
     ours, theirs = socket.socketpair()
     viewer = make_viewer(journal, "sse")
-    body = Interposed(viewer, ours, BlockingPump(viewer))
+    body = Interposed(viewer, ours, adopt, BlockingPump(viewer))
     next(body)
     body.close()
     ours.close()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .. import platforms
 from ..pumps.blocking import BlockingPump
+from ..pumps.engine import adopt
 from ..pumps.engine.interposing import Interposed, can_interpose
 from ..seats import OwnSeats
 from ..web.messages import Request, Response, Stream
@@ -24,9 +27,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Environ",
     "LongReception",
+    "Pump",
     "find_capacity",
     "find_connection",
     "open_body",
+    "open_stream",
     "read_environ",
     "send",
 ]
@@ -34,8 +39,12 @@ __all__ = [
 #: What a stream has, though its server is about to end. Where more viewers come back at once than
 #: gunicorn's `--max-requests`, each new worker is about to end before it has given anybody anything.
 LEAST_SECONDS = 0.5
+#: Files, and what they refer to, that may be between the body of a request and its connection.
+_MOST_LAYERS = 64
 #: What WSGI (PEP 3333) knows of a request.
 Environ = Mapping[str, Any]
+#: What moves a stream into the connection; to be closed by whoever iterates over it.
+Pump = BlockingPump | Interposed
 
 
 def send(
@@ -53,21 +62,34 @@ def send(
 def open_body(
     response: Response, environ: Environ, is_ending: Callable[[], bool] = lambda: False
 ) -> Iterable[bytes]:
-    """Make what a WSGI server iterates over; of a stream, `is_ending` is asked before each wait."""
-    if not isinstance(response.body, Stream):
-        # Not a list: of that, where nobody knows a length (HEAD), frameworks tell one of 0.
-        return iter((response.body,))
+    """Make what a WSGI server iterates over."""
+    if isinstance(response.body, Stream):
+        return open_stream(response.body, environ, is_ending)
+    # Not a list: of that, where nobody knows a length (HEAD), frameworks tell one of 0.
+    return iter((response.body,))
+
+
+def open_stream(
+    stream: Stream, environ: Environ, is_ending: Callable[[], bool] = lambda: False
+) -> Pump:
+    """Pump a stream, by the engine where it can be; else `is_ending` is asked before each wait."""
     has_left = _find_leaving(environ)
-    pump = BlockingPump(*response.body, lambda: has_left() or is_ending(), _find_loss(environ))
-    connection = find_connection(environ) if _has_engine(environ) else None
-    if connection is None or not can_interpose(connection):
+    pump = BlockingPump(*stream, lambda: has_left() or is_ending(), _find_loss(environ))
+    connection = _find_plain(environ)
+    # What asks somebody else, for each entry, must not hold up others.
+    if connection is None or stream.viewer.format.asks:
         return pump
-    return Interposed(*response.body, connection, pump)
+    return Interposed(*stream, connection, adopt, pump)
 
 
-def _has_engine(environ: Environ) -> bool:
-    """Tell whether this stream may leave its thread to the engine: a study, off by default."""
-    return bool(os.environ.get("OUTLIVE_ENGINE")) and environ["REQUEST_METHOD"] != "HEAD"
+def _find_plain(environ: Environ) -> socket.socket | None:
+    """Find the connection, where the engine may take it from this server."""
+    if not os.environ.get("OUTLIVE_ENGINE"):
+        return None
+    connection, is_named = _find_connection(environ)
+    # What was found by looking must be the client's; named ones are, whatever a proxy calls it.
+    address = None if is_named else environ["REMOTE_ADDR"]
+    return connection if can_interpose(connection, address) else None
 
 
 def read_environ(environ: Environ) -> Request:
@@ -126,7 +148,7 @@ def _find_channel(environ: Environ) -> Any:  # noqa: ANN401 - waitress's, which 
 
 def find_capacity(environ: Environ) -> int | None:
     """Find out how many streams this server can hold, with a thread left for all else."""
-    if _has_engine(environ):
+    if _find_plain(environ) is not None:
         # Each has a descriptor, and no thread.
         return 1 << 20
     worker, channel = _find_worker(), _find_channel(environ)
@@ -145,13 +167,39 @@ def _find_worker() -> Any:  # noqa: ANN401 - gunicorn's, which is not imported h
     return worker if hasattr(worker, "notify") else None
 
 
-def find_connection(environ: Environ) -> Any:  # noqa: ANN401 - a socket, or a file that reads one
+def find_connection(environ: Environ) -> Any:  # noqa: ANN401 - a socket, of whatever kind
     """Find the server's end of the connection, where it lets us: something with a `fileno`."""
-    for name in ("gunicorn.socket", "werkzeug.socket"):
-        if environ.get(name) is not None:
-            return environ[name]
-    # cheroot's file of a body reads that of the connection.
-    return getattr(environ.get("wsgi.input"), "rfile", None)
+    return _find_connection(environ)[0]
+
+
+def _find_connection(environ: Environ) -> tuple[Any, bool]:
+    """Find it by its name, and tell so; or else below what the body of the request is read from."""
+    for name, value in environ.items():
+        # Of gunicorn and Werkzeug.
+        if name.endswith(".socket") and hasattr(value, "fileno"):
+            return value, True
+    return _find_below(environ.get("wsgi.input")), False
+
+
+def _find_below(file: object) -> socket.socket | None:
+    """Find the socket that a file reads in the end, through whatever is between the two."""
+    layers, known = deque([file]), {id(file)}
+    while layers and len(known) < _MOST_LAYERS:
+        layer = layers.popleft()
+        if isinstance(layer, socket.socket):
+            return layer
+        for part in _parts_of(layer):
+            if id(part) not in known and (isinstance(part, socket.socket) or hasattr(part, "read")):
+                known.add(id(part))
+                layers.append(part)
+    return None
+
+
+def _parts_of(file: object) -> Iterator[object]:
+    """Give what a file refers to; that of Django's own server keeps methods of another one."""
+    yield getattr(file, "raw", None)
+    for part in list(getattr(file, "__dict__", {}).values()):
+        yield getattr(part, "__self__", part)
 
 
 def _tell_alive(worker: Any) -> None:  # noqa: ANN401 - as above

@@ -15,10 +15,10 @@ from ...seats import OwnSeats
 from ...surroundings import Around, Place, Surroundings, join
 from ...web.access import PUBLIC, Access
 from ...web.answers import answer
-from ...web.messages import Request, Response, Stream
+from ...web.messages import Request, Stream
 from ..base import Mark, Work, check_access, make_site
 from ..base import respond as respond_to
-from ..environs import Environ, find_connection, open_body, read_environ, send
+from ..environs import Environ, Pump, find_connection, open_stream, read_environ, send
 
 try:
     import cherrypy
@@ -107,7 +107,7 @@ def respond(work: Work, *, store: Place = None, mark: Mark | None = None) -> Ite
         cherrypy.serving.response.headers[name] = value
     # Of what has no length, not even one of zero is told for HEAD.
     cherrypy.serving.response.stream = "Content-Length" not in dict(response.headers)
-    return _stream(response, environ) if isinstance(response.body, Stream) else [response.body]
+    return _stream(response.body, environ) if isinstance(response.body, Stream) else [response.body]
 
 
 def _read_request(environ: Environ) -> Request:
@@ -130,7 +130,7 @@ def _check_handler(handler: object) -> None:
         )
 
 
-def _stream(response: Response, environ: Environ) -> Iterable[bytes]:
+def _stream(stream: Stream, environ: Environ) -> Iterable[bytes]:
     """Open a stream, and keep it from tools that want a body as a whole."""
     request = cherrypy.serving.request
     request.hooks.attach("before_finalize", save_session, priority=_BEFORE_SAVING)
@@ -139,13 +139,16 @@ def _stream(response: Response, environ: Environ) -> Iterable[bytes]:
     if isinstance(request.handler, ResponseEncoder):
         # `tools.encode` would call UTF-8 whatever a client prefers.
         request.handler.add_charset = False
-    return _cut_quietly(open_body(response, environ, _is_ending), environ)
+    return _cut_quietly(open_stream(stream, environ, _is_ending), environ)
 
 
-def _cut_quietly(pump: Iterable[bytes], environ: Environ) -> Iterator[bytes]:
+def _cut_quietly(pump: Pump, environ: Environ) -> Iterator[bytes]:
     """End a stream that is cut short without an error, which CherryPy would log at length."""
     try:
         yield from pump
+        # Not a `finally`: what is left before its end is closed by `yield from`.
+        if hasattr(pump, "close"):
+            pump.close()
     except ConnectionResetError:
         connection = find_connection(environ)
         if connection is None:
@@ -153,6 +156,8 @@ def _cut_quietly(pump: Iterable[bytes], environ: Environ) -> Iterator[bytes]:
         # The server now cannot write the end of a complete response.
         with socket.socket(fileno=os.dup(connection.fileno())) as end, contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
+    finally:
+        pump.close()
 
 
 def _is_ending() -> bool:

@@ -3,7 +3,9 @@
 When the server asks for the first chunk, the connection is duplicated, and one end of a socketpair
 put over the server's own descriptor. When it asks for the second, what it wrote is read from the
 other end. Is that a plain head of HTTP/1 and the first chunk, the engine takes the connection;
-otherwise it is put back, and the pump goes on that holds the server's thread.
+otherwise it is put back, and the pump goes on that holds the server's thread. What a server had
+already read of further requests, pipelined, is answered into the dummy: they end unanswered, with
+the connection.
 """
 
 from __future__ import annotations
@@ -11,118 +13,169 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Generator, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator
+from time import monotonic
+from typing import Protocol
 
+from ...errors import EngineError
 from ...viewers import Viewer
 from .connections import CHUNKED, CLOSED, Framing
-from .threads import adopt
 
 __all__ = ["Interposed", "can_interpose", "read_framing"]
 
-#: Bytes of a head; more than a socketpair holds would have the server wait for ever.
+#: Bytes of a first chunk; more than a socketpair holds would have the server wait for ever.
 _LIMIT = 64 * 1024
+#: Seconds that a client has to take what is put back.
+_PATIENCE = 60.0
 
 
-def can_interpose(connection: Any) -> bool:  # noqa: ANN401 - a socket, or a file that reads one
-    """Tell whether this may be a plain socket; whether it is turns out by what is written to it."""
-    if connection is None:
+def can_interpose(connection: object, address: str | None = None) -> bool:
+    """Tell whether this is a plain socket, with the other end at an address, where that is known.
+
+    Others, as gevent's and those of TLS, have more than a descriptor.
+    """
+    if type(connection) is not socket.socket or socket.socket.__module__ != "socket":
         return False
-    # Others, as gevent's and those of TLS, have more than a descriptor.
-    if isinstance(connection, socket.socket) and type(connection) is not socket.socket:
+    try:
+        peer = connection.getpeername()
+        # The ends of a dummy have no names: a server that goes on with one is at its end.
+        if isinstance(peer, tuple):
+            return address is None or peer[0] == address
+        return bool(connection.getsockname())
+    except OSError:
         return False
-    with contextlib.suppress(OSError, ValueError), _open_copy(connection.fileno()) as copy:
-        return copy.type == socket.SOCK_STREAM and copy.family in _FAMILIES
-    return False
-
-
-_FAMILIES = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
-
-
-def _open_copy(fd: int) -> socket.socket:
-    return socket.socket(fileno=os.dup(fd))
 
 
 class _Pump(Protocol):
     """What goes on where the connection stays with its server."""
 
-    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
     def close(self) -> None: ...
+
+
+class _Host(Protocol):
+    """What an engine takes a connection by; raises OSError or EngineError."""
+
+    def __call__(
+        self, sock: socket.socket, viewer: Viewer, framing: Framing, *, head: bytes
+    ) -> None: ...
 
 
 class Interposed:
     """What a server of WSGI iterates over: it is at its end once the engine has the connection."""
 
-    def __init__(self, viewer: Viewer, connection: Any, pump: _Pump) -> None:  # noqa: ANN401 - as above
+    def __init__(
+        self, viewer: Viewer, connection: socket.socket, adopt: _Host, pump: _Pump
+    ) -> None:
         self._viewer = viewer
-        self._fd: int = connection.fileno()
+        self._fd = connection.fileno()
+        self._adopt = adopt
         self._pump = pump
-        self._turns = self._iterate()
-        self._dummy: socket.socket | None = None
+        self._beginnings = self._begin()
+        self._part = b""
+        self._dummy: _Dummy | None = None
         self._is_taken = False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        return next(self._turns)
+        if self._dummy is not None:
+            self._judge(self._dummy)
+        if self._is_taken:
+            raise StopIteration
+        part = next(self._beginnings, None)
+        if part is None:
+            return next(self._pump)
+        self._part = part
+        return part
 
-    def _iterate(self) -> Generator[bytes, None, None]:
-        opening = self._viewer.open()
-        if len(opening) < _LIMIT:
-            real = self._lay_over()
-            try:
-                yield opening
-            except GeneratorExit:
-                real.close()
-                raise
-            if self._take(real, opening):
-                return
-        else:
-            yield opening
-        yield from self._pump
+    def _begin(self) -> Iterator[bytes]:
+        """Give the first chunk, with the dummy in place: two, where a server writes none of nothing.
 
-    def _lay_over(self) -> socket.socket:
-        """Put a dummy over the server's descriptor; gives the connection."""
-        real = _open_copy(self._fd)
-        self._dummy, inner = socket.socketpair()
-        os.dup2(inner.fileno(), self._fd, inheritable=False)
-        inner.close()
-        return real
+        So does cheroot, as PEP 3333 has it: then there is no head before the first byte of a text.
+        """
+        viewer = self._viewer
+        opening = viewer.open()
+        yield from self._lay_over(opening)
+        if not opening:
+            chunk = viewer.feed.read(viewer.place, size=_LIMIT // 2)
+            opening = b"".join(viewer.take(chunk, monotonic()))
+            yield from self._lay_over(opening) if opening else ()
 
-    def _take(self, real: socket.socket, opening: bytes) -> bool:
+    def _lay_over(self, part: bytes) -> Iterator[bytes]:
+        if len(part) < _LIMIT and not self._viewer.finished:
+            self._dummy = _Dummy(self._fd)
+        yield part
+
+    def _judge(self, dummy: _Dummy) -> None:
         """Give the connection to the engine, or back to the server."""
-        written = self._read_dummy()
-        framing = read_framing(written, opening)
+        written = dummy.read()
+        framing = read_framing(written, self._part)
         if framing is not None:
-            self._is_taken = True
-            adopt(real, self._viewer, framing, head=written)
-            return True
-        timeout = socket.getdefaulttimeout() or 60
-        blocks = os.get_blocking(real.fileno())
-        try:
-            real.settimeout(timeout)
-            real.sendall(written)
-        finally:
-            os.set_blocking(real.fileno(), blocks)
-            os.dup2(real.fileno(), self._fd, inheritable=False)
-            real.close()
-        return False
-
-    def _read_dummy(self) -> bytes:
-        written = b""
-        with contextlib.suppress(BlockingIOError):
-            while self._dummy and (data := self._dummy.recv(_LIMIT, socket.MSG_DONTWAIT)):
-                written += data
-        return written
+            with contextlib.suppress(OSError, EngineError):
+                self._adopt(dummy.real, self._viewer, framing, head=written)
+                self._is_taken = True
+                return
+        self._dummy = None
+        if written or self._part:
+            self._beginnings = iter(())
+        dummy.put_back(written)
 
     def close(self) -> None:
         """End it, unless the engine has it; the server has written its last to the dummy."""
-        self._turns.close()
-        if self._dummy is not None:
-            self._dummy.close()
+        dummy, self._dummy = self._dummy, None
         if not self._is_taken:
             self._pump.close()
+            if dummy is not None:
+                # What the server wrote, and writes now, is for the client: its own answer to an error.
+                dummy.put_back(dummy.read())
+        elif dummy is not None:
+            dummy.close()
+
+
+class _Dummy:
+    """One end of a socketpair in the place of a connection, which is duplicated before."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.real = socket.socket(fileno=os.dup(fd))
+        self._end, inner = socket.socketpair()
+        # As a server that waits by itself has it.
+        os.set_blocking(inner.fileno(), os.get_blocking(fd))
+        self._inner = os.fstat(inner.fileno())
+        os.dup2(inner.fileno(), fd, inheritable=False)
+        inner.close()
+
+    def read(self) -> bytes:
+        """Get what the server wrote."""
+        written = b""
+        with contextlib.suppress(OSError):
+            while data := self._end.recv(_LIMIT, socket.MSG_DONTWAIT):
+                written += data
+        return written
+
+    def put_back(self, written: bytes) -> None:
+        """Give the connection back to the server, and what that wrote to the client."""
+        real, fd = self.real, self._fd
+        blocks = os.get_blocking(real.fileno())
+        try:
+            real.settimeout(_PATIENCE)
+            real.sendall(written)
+        finally:
+            os.set_blocking(real.fileno(), blocks)
+            # The server may have closed it: by now that could be another's.
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(fd), self._inner):
+                    os.dup2(real.fileno(), fd, inheritable=False)
+            real.close()
+            self._end.close()
+
+    def close(self) -> None:
+        """End what the server has, so that it reads no more, and writes to nobody."""
+        # Or what was never read would be a reset.
+        self.read()
+        self._end.close()
 
 
 def read_framing(written: bytes, opening: bytes) -> Framing | None:
