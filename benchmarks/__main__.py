@@ -12,18 +12,22 @@ import sys
 import time
 from collections.abc import Callable
 
+from .cold_starts import measure_cold
 from .engines import measure_engine
 from .floods import measure_pipe, measure_shelljob, measure_terminal
 from .lab import Lab, open_lab
 from .latency import measure_latency
+from .lengths import FULL, SHORT, Length
 from .listing import measure_listing
 from .many_runs import measure_runs
 from .measuring import Row
+from .ordinary import measure_ordinary
 from .peer_crowds import measure_peers
 from .prints import measure_prints
 from .replays import measure_replay
 from .reports import Report, describe_machine, write_report
 from .resumption import measure_resumption
+from .stalls import measure_stalled
 from .startup import measure_startup
 from .tracking import measure_tracking
 
@@ -41,10 +45,13 @@ _MEASUREMENTS: dict[str, Callable[[Lab], list[Row]]] = {
     "listing": measure_listing,
 }
 
-_SCENARIOS = {
+_SCENARIOS: dict[str, Callable[[Lab, Length], Report]] = {
     "peers": measure_peers,
     "engine": measure_engine,
     "runs": measure_runs,
+    "stalled": measure_stalled,
+    "cold": measure_cold,
+    "ordinary": measure_ordinary,
 }
 
 
@@ -63,7 +70,7 @@ def main() -> int:
     with open_lab() as lab:
         for name in options.names or known:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
-            report = _measure(lab, name, full=options.full)
+            report = _measure(lab, name, FULL if options.full else SHORT)
             write_report(name, report)
             print(f"## {name}\n\n{report.render()}\n", flush=True)
             missed = missed or any(row.is_missed for row in report.rows)
@@ -71,9 +78,9 @@ def main() -> int:
     return int(missed)
 
 
-def _measure(lab: Lab, name: str, *, full: bool) -> Report:
+def _measure(lab: Lab, name: str, length: Length) -> Report:
     if name in _SCENARIOS:
-        return _SCENARIOS[name](lab, full=full)
+        return _SCENARIOS[name](lab, length)
     return Report(_MEASUREMENTS[name](lab))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
 
@@ -45,8 +46,10 @@ class Crowd(NamedTuple):
         return cls(*(median(values) for values in zip(*crowds, strict=True)))
 
 
-def gather_crowd(lab: Lab, kind: type[Peer], load: Load) -> Crowd:
-    """Let a crowd wait for runs, and follow them to their end."""
+def gather_crowd(
+    lab: Lab, kind: type[Peer], load: Load, meanwhile: Callable[[Show], None] = lambda _: None
+) -> Crowd:
+    """Let a crowd wait for runs, and follow them to their end; something may happen meanwhile."""
     with open_show(lab, kind, load) as show:
         peer = show.peer
         show.warm()
@@ -56,6 +59,7 @@ def gather_crowd(lab: Lab, kind: type[Peer], load: Load) -> Crowd:
         idle, used = memory(peer), cpu_seconds(peer)
         rounds, began = show.rounds() if load.computing else 0, time.monotonic()
         show.begin()
+        meanwhile(show)
         fed = show.finish()
         beside = (show.rounds() - rounds) / (time.monotonic() - began) if load.computing else 0
         active, held = memory(peer), kernel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .comparisons import live
 from .lab import Lab
+from .lengths import Length
 from .peer_crowds import measure_cases
 from .peers import HOSTS, FlaskProcesses, FlaskThreads, Sender, with_engine
 from .reports import Report
@@ -15,24 +16,17 @@ _COMPUTING = (
     *(FlaskProcesses, with_engine(FlaskProcesses, "thread")),
     *(FlaskThreads, with_engine(FlaskThreads, "thread")),
 )
-_SHORT = (
-    live(1000, 1000, 3, HOSTS),
-    live(1000, 1000, 3, _COMPUTING[:2], computing=True),
-    live(1000, 10_000, 3, _BRIEF),
-    live(8000, 100, 3, _BRIEF),
-)
-_FULL = (
-    live(10, 1000, 8, HOSTS),
-    live(100, 1000, 8, HOSTS),
-    live(1000, 1000, 8, HOSTS),
-    live(1000, 1000, 8, _COMPUTING, computing=True),
-    live(1000, 10_000, 8, HOSTS),
-    live(8000, 100, 8, HOSTS),
-)
-_FULL_ROUNDS = 5
 
 
-def measure_engine(lab: Lab, *, full: bool) -> Report:
+def measure_engine(lab: Lab, length: Length) -> Report:
     """Measure all hosts before a thousand viewers, and two before more; or all before all."""
-    cases, rounds = (_FULL, _FULL_ROUNDS) if full else (_SHORT, 1)
-    return measure_cases(lab, cases, rounds)
+    is_full, seconds = length.rounds > 1, length.seconds
+    cases = [
+        live(1000, 1000, seconds, HOSTS),
+        live(1000, 1000, seconds, _COMPUTING if is_full else _COMPUTING[:2], computing=True),
+        live(1000, 10_000, seconds, HOSTS if is_full else _BRIEF),
+        live(8000, 100, seconds, HOSTS if is_full else _BRIEF),
+    ]
+    if is_full:
+        cases += [live(10, 1000, seconds, HOSTS), live(100, 1000, seconds, HOSTS)]
+    return measure_cases(lab, cases, length.rounds)

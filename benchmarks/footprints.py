@@ -9,7 +9,15 @@ from pathlib import Path
 
 from .peers import Peer
 
-__all__ = ["count_descriptors", "cpu_seconds", "find_engines", "find_processes", "kernel", "memory"]
+__all__ = [
+    "count_descriptors",
+    "cpu_seconds",
+    "find_engines",
+    "find_processes",
+    "kernel",
+    "memory",
+    "read_from_disk",
+]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -66,6 +74,16 @@ def count_descriptors(peer: Peer) -> int:
     for pid in find_processes(peer):
         with contextlib.suppress(OSError):
             total += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    return total
+
+
+def read_from_disk(peer: Peer) -> int:
+    """Get the bytes that a server's reads had the disk bring."""
+    total = 0
+    for pid in find_processes(peer):
+        with contextlib.suppress(OSError):
+            counts = Path(f"/proc/{pid}/io").read_text()
+            total += int(counts.partition("\nread_bytes: ")[2].splitlines()[0])
     return total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .comparisons import Taken, live, record, render_crowds, take
 from .crowds import Crowd
 from .lab import Lab
+from .lengths import Length
 from .measuring import Row, tell, tell_ratio
 from .peers import FlaskProcesses
 from .reports import Report
@@ -15,11 +16,12 @@ _PEERS = (FlaskProcesses,)
 _VIEWERS, _RATE, _RUNS = 1000, 100, 100
 
 
-def measure_runs(lab: Lab, *, full: bool) -> Report:
+def measure_runs(lab: Lab, length: Length) -> Report:
     """Measure both in turn."""
-    seconds, rounds = (8.0, 5) if full else (3.0, 1)
-    cases = [live(_VIEWERS, _RATE, seconds, _PEERS, runs=runs) for runs in (_RUNS, 1)]
-    turns = [[take(lab, case, 1)[FlaskProcesses.name] for case in cases] for _ in range(rounds)]
+    cases = [live(_VIEWERS, _RATE, length.seconds, _PEERS, runs=runs) for runs in (_RUNS, 1)]
+    turns = [
+        [take(lab, case, 1)[FlaskProcesses.name] for case in cases] for _ in range(length.rounds)
+    ]
     many, one = ([*map(_single, found)] for found in zip(*turns, strict=True))
     report = Report(_judge(many, one))
     for case, crowds in zip(cases, (many, one), strict=True):

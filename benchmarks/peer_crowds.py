@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .comparisons import Case, late, live, record, render_crowds, take, tell_versions
 from .lab import Lab
+from .lengths import Length
 from .peers import PEERS
 from .reports import Report
 from .targets import judge_crowds
@@ -19,13 +20,11 @@ _FULL = (
     live(8000, 100, 6, PEERS),
     *(late(50, lines, PEERS) for lines in (100, 1000, 10_000, 100_000)),
 )
-_FULL_ROUNDS = 5
 
 
-def measure_peers(lab: Lab, *, full: bool) -> Report:
+def measure_peers(lab: Lab, length: Length) -> Report:
     """Measure the fewest crowds that tell something, once; or all, in alternating rounds."""
-    cases, rounds = (_FULL, _FULL_ROUNDS) if full else (_SHORT, 1)
-    return measure_cases(lab, cases, rounds)
+    return measure_cases(lab, _FULL if length.rounds > 1 else _SHORT, length.rounds)
 
 
 def measure_cases(lab: Lab, cases: Sequence[Case], rounds: int) -> Report:
