@@ -62,6 +62,7 @@ GUNICORN = "gunicorn --no-control-socket --bind 127.0.0.1:0 --timeout 2"
 _DJANGO = "tests.adapters.apps.django_app"
 _FLASK = "tests.adapters.apps.flask_app"
 _FASTAPI = "tests.adapters.apps.fastapi_app"
+_PROTOCOL = "--http outlive.adapters.asgi.uvicorn:Protocol"
 SERVERS = {
     "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app"),
     "Flask on its own server": Server(f"flask --app {_FLASK} run --port 0", version="1.1"),
@@ -90,9 +91,10 @@ SERVERS = {
     "Django on gunicorn gthread": Server(
         f"{GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=15
     ),
-    "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi", uploads=False),
+    "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi", _PROTOCOL, uploads=False),
     "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi", uploads=False),
     "FastAPI on uvicorn": Server(f"uvicorn --port 0 {_FASTAPI}:app"),
+    "FastAPI on uvicorn with our protocol": Server(f"uvicorn --port 0 {_FASTAPI}:app", _PROTOCOL),
     "FastAPI on gunicorn asgi": Server(f"{GUNICORN} {_FASTAPI}:app", "-k asgi"),
     "FastAPI on granian": Server(f"granian --interface asgi --port PORT {_FASTAPI}:app"),
     "FastAPI on hypercorn": Server(f"hypercorn --bind 127.0.0.1:0 {_FASTAPI}:app"),

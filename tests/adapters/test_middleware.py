@@ -11,10 +11,10 @@ HEADERS = {"Accept_Encoding": "gzip", "Origin": "https://example.org"}
 FORMATS = ["text", "sse", "ndjson", "html"]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Iterator[Served]:
+@pytest.fixture(scope="module", params=["uvicorn", "uvicorn with our protocol"])
+def served(request, tmp_path_factory) -> Iterator[Served]:
     """Start the application with all of it."""
-    kind = SERVERS["FastAPI on uvicorn"]
+    kind = SERVERS[f"FastAPI on {request.param}"]
     command = kind.command.replace("fastapi_app", "fastapi_middleware_app")
     folder = tmp_path_factory.mktemp("served")
     with Served(kind._replace(command=command), folder) as served:

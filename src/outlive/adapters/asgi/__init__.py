@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Protocol, Unpack, cast
 
 from ...pumps.awaiting import pump
+from ...pumps.engine.exchanges import find_exchange, take_over
 from ...runs import Run
 from ...web.access import PUBLIC, Access
 from ...web.answers import Site, answer
@@ -80,8 +81,11 @@ class _Answer:
         self.raw_headers = _encode_headers(response)
         self.body = response.body
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as applications are called
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _start(self.status_code, self.raw_headers, send)
+        # What is to be done behind a response must not come before its end.
+        if self.background is None and await _hand_over(self.body, scope, send):
+            return
         await _send_body(self.body, receive, send, send_stream)
         if self.background is not None:
             await self.background()
@@ -137,6 +141,8 @@ class Application:
         # Files are read, and `access` may ask a database: 0.1 ms more, that nobody else waits.
         response = await asyncio.to_thread(answer, _request(scope), self.site)
         await _start(response.status, _encode_headers(response), send)
+        if await _hand_over(response.body, scope, send):
+            return
         await _send_body(response.body, receive, send, self._send_stream)
 
 
@@ -153,6 +159,16 @@ def _encode_headers(response: Response) -> list[tuple[bytes, bytes]]:
 
 async def _start(status: int, headers: list[tuple[bytes, bytes]], send: Send) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def _hand_over(body: bytes | Stream, scope: Scope, send: Send) -> bool:
+    """Give a body whose head is sent to the engine, where it may have it; tells whether it does."""
+    exchange = find_exchange(scope, body.viewer) if isinstance(body, Stream) else None
+    if exchange is None or not isinstance(body, Stream):
+        return False
+    opening = body.viewer.open()
+    await send({"type": "http.response.body", "body": opening, "more_body": True})
+    return await take_over(exchange, body.viewer, opening)
 
 
 async def _send_body(

@@ -12,6 +12,7 @@ from typing import Any
 from ...entries import RunRecord
 from ...errors import ConfigError, UploadFailed
 from ...pumps.awaiting import pump
+from ...pumps.engine.exchanges import find_exchange, take_over
 from ...seats import OwnSeats
 from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
@@ -199,12 +200,18 @@ def _wait_for_stream(response: Response, request: HttpRequest) -> Iterable[bytes
     return open_body(response, request.META, is_ending)
 
 
-async def _await_stream(response: Response, _: HttpRequest) -> AsyncIterator[bytes]:
+async def _await_stream(response: Response, request: HttpRequest) -> AsyncIterator[bytes]:
     if not isinstance(response.body, Stream):
         return
     # As above; and Django keeps a thread for what a request does without await.
     leave_thread()
-    async with aclosing(pump(*response.body)) as chunks:
+    (viewer,) = response.body
+    exchange = find_exchange(request.scope, viewer)
+    if exchange is not None:
+        yield (opening := viewer.open())
+        if await take_over(exchange, viewer, opening):
+            return
+    async with aclosing(pump(viewer)) as chunks:
         async for data in chunks:
             yield data
 
