@@ -27,6 +27,7 @@ from .prints import measure_prints
 from .replays import measure_replay
 from .reports import Report, describe_machine, write_report
 from .resumption import measure_resumption
+from .soaks import measure_soak
 from .stalls import measure_stalled
 from .startup import measure_startup
 from .tracking import measure_tracking
@@ -52,6 +53,7 @@ _SCENARIOS: dict[str, Callable[[Lab, Length], Report]] = {
     "stalled": measure_stalled,
     "cold": measure_cold,
     "ordinary": measure_ordinary,
+    "soak": measure_soak,
 }
 
 

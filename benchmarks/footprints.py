@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .peers import Peer
@@ -12,6 +12,7 @@ from .peers import Peer
 __all__ = [
     "count_descriptors",
     "cpu_seconds",
+    "find_children",
     "find_engines",
     "find_processes",
     "kernel",
@@ -21,6 +22,8 @@ __all__ = [
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+_Finder = Callable[[Peer], list[int]]
 
 
 def find_processes(peer: Peer) -> list[int]:
@@ -35,14 +38,25 @@ def find_processes(peer: Peer) -> list[int]:
     return found
 
 
+def find_children(parent: int) -> list[int]:
+    """Find the processes that a process started, and that are not over."""
+    found = []
+    for pid in _all_processes():
+        with contextlib.suppress(OSError):
+            state, owner, *_ = _fields(pid)
+            if int(owner) == parent and state != "Z":
+                found.append(pid)
+    return found
+
+
 def find_engines(peer: Peer) -> list[int]:
-    """Find the engines of a store: nobody's children, they name it in their arguments."""
+    """Find the engines of a store: they are nobody's children, and name it in their arguments."""
     store = str(peer.folder / "store").encode()
     found = []
     for pid in _all_processes():
         with contextlib.suppress(OSError):
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if store in arguments and b"engine" in arguments and _fields(pid)[1] == "1":
+            if store in arguments and b"pumps/engine" in arguments:
                 found.append(pid)
     return found
 
@@ -56,9 +70,9 @@ def cpu_seconds(peer: Peer) -> float:
     return total / _TICKS
 
 
-def memory(peer: Peer) -> int:
+def memory(peer: Peer, of: _Finder = find_processes) -> int:
     """Get the bytes that are a server's own, and its share of others (PSS)."""
-    return sum(map(_share, find_processes(peer)))
+    return sum(map(_share, of(peer)))
 
 
 def _share(pid: int) -> int:
@@ -68,10 +82,10 @@ def _share(pid: int) -> int:
     return 0
 
 
-def count_descriptors(peer: Peer) -> int:
+def count_descriptors(peer: Peer, of: _Finder = find_processes) -> int:
     """Count what a server has open."""
     total = 0
-    for pid in find_processes(peer):
+    for pid in of(peer):
         with contextlib.suppress(OSError):
             total += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     return total

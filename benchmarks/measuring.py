@@ -122,7 +122,8 @@ def judge(
     if at_least is not None:
         return f"≥ {show(at_least)}", _verdict(at_least / value - 1 if value else inf)
     if at_most is not None:
-        return f"≤ {show(at_most)}", _verdict(value / at_most - 1)
+        over = value / at_most - 1 if at_most else inf
+        return f"≤ {show(at_most)}", _verdict(over if value > at_most else 0)
     return "", ""
 
 
@@ -166,7 +167,9 @@ def tell_ratio(
 def _verdict(over: float) -> str:
     if over <= 0:
         return "holds"
-    return f"misses by {over:.0%}" if over < 1 else f"misses by {over + 1:.1f} ×"
+    if over == inf:
+        return "misses"
+    return f"misses by {over:.0%}" if over < 1 else f"misses, {over + 1:.1f} ×"
 
 
 def show_seconds(seconds: float) -> str:

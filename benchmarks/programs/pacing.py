@@ -1,4 +1,4 @@
-"""Lines of 100 bytes at an even pace, each with the moment at which it was due.
+"""Lines of 100 bytes at an even pace, each with the moment at which it was due, and its number.
 
 Not that at which it was written: who is kept from writing would otherwise hide the delay it causes.
 """
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 _BATCH = 100
+_FILL = b"x" * 73 + b"\n"
 
 
 def pace(rate: int, lines: int) -> Iterator[list[bytes]]:
@@ -16,7 +17,8 @@ def pace(rate: int, lines: int) -> Iterator[list[bytes]]:
     """
     if not rate:
         for begin in range(0, lines, _BATCH):
-            yield [_line(time.monotonic_ns() // 1000)] * min(_BATCH, lines - begin)
+            now = time.monotonic_ns() // 1000
+            yield [_line(now, begin + i) for i in range(min(_BATCH, lines - begin))]
         return
     tick = max(0.001, 1 / rate)
     each, ticks = round(rate * tick), round(lines / (rate * tick))
@@ -27,8 +29,8 @@ def pace(rate: int, lines: int) -> Iterator[list[bytes]]:
             time.sleep(wait)
         elif -wait > (ticks - number) * tick + 1:
             return
-        yield [_line(int(due * 1e6))] * each
+        yield [_line(int(due * 1e6), number * each + i) for i in range(each)]
 
 
-def _line(stamp: int) -> bytes:
-    return b"~%016d" % stamp + b"x" * 82 + b"\n"
+def _line(stamp: int, number: int) -> bytes:
+    return b"~%016d#%08d" % (stamp, number) + _FILL
