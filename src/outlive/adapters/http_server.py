@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -13,6 +14,8 @@ from urllib.parse import unquote
 from .. import platforms
 from ..errors import ConfigError
 from ..pumps.blocking import BlockingPump
+from ..pumps.engine import CHUNKED, CLOSED, Framing, adopt
+from ..pumps.engine.interposing import can_interpose, hand_over
 from ..web.access import PUBLIC, Access
 from ..web.answers import Site, answer
 from ..web.messages import Request, Response, Stream
@@ -104,7 +107,7 @@ def _send(response: Response, handler: BaseHTTPRequestHandler) -> None:
         handler.send_header(*header)
     try:
         if isinstance(response.body, Stream):
-            _stream(response.body, handler, close=has_body)
+            _stream(response.body, handler)
         else:
             if has_body:
                 handler.send_header("Connection", "close")
@@ -117,21 +120,37 @@ def _send(response: Response, handler: BaseHTTPRequestHandler) -> None:
         _linger(handler.connection)
 
 
-def _stream(stream: Stream, handler: BaseHTTPRequestHandler, *, close: bool) -> None:
-    """Send a stream, as chunks where both ends know them: then one that is cut can be told."""
+def _stream(stream: Stream, handler: BaseHTTPRequestHandler) -> None:
+    """Send a stream, as chunks where both ends know them: then one that is cut can be told.
+
+    With its end, the connection has one, too: by then the engine has it, and not the handler.
+    """
     is_chunked = min(handler.protocol_version, handler.request_version) >= "HTTP/1.1"
+    framing = CHUNKED if is_chunked else CLOSED
     if is_chunked:
         handler.send_header("Transfer-Encoding", "chunked")
-    if close or not is_chunked:
-        handler.send_header("Connection", "close")
+    handler.send_header("Connection", "close")
     handler.end_headers()
+    handler.wfile.flush()
+    if not _hand_over(stream, handler, framing):
+        _pump(stream, handler, framing)
+
+
+def _hand_over(stream: Stream, handler: BaseHTTPRequestHandler, framing: Framing) -> bool:
+    """Give the connection to the engine, behind the head; False where the handler keeps it."""
+    if not os.environ.get("OUTLIVE_ENGINE") or stream.viewer.format.asks:
+        return False
+    connection = handler.connection
+    return can_interpose(connection) and hand_over(stream.viewer, connection, adopt, framing)
+
+
+def _pump(stream: Stream, handler: BaseHTTPRequestHandler, framing: Framing) -> None:
     pump = BlockingPump(*stream, lambda: _is_over(handler))
     try:
         for data in pump:
-            handler.wfile.write(b"%x\r\n%b\r\n" % (len(data), data) if is_chunked else data)
+            handler.wfile.write(framing.frame((data,)))
             handler.wfile.flush()
-        if is_chunked:
-            handler.wfile.write(b"0\r\n\r\n")
+        handler.wfile.write(framing.end)
     finally:
         pump.close()
 

@@ -21,7 +21,7 @@ from ...errors import EngineError
 from ...viewers import Viewer
 from .connections import CHUNKED, CLOSED, Framing
 
-__all__ = ["Interposed", "can_interpose", "read_framing"]
+__all__ = ["Interposed", "can_interpose", "hand_over", "read_framing"]
 
 #: Bytes of a first chunk; more than a socketpair holds would have the server wait for ever.
 _LIMIT = 64 * 1024
@@ -132,6 +132,18 @@ class Interposed:
                 dummy.put_back(dummy.read())
         elif dummy is not None:
             dummy.close()
+
+
+def hand_over(viewer: Viewer, connection: socket.socket, adopt: _Host, framing: Framing) -> bool:
+    """Give the engine a connection on which the head is sent; False where its server keeps it."""
+    dummy = _Dummy(connection.fileno())
+    try:
+        adopt(dummy.real, viewer, framing, head=b"")
+    except (OSError, EngineError):
+        dummy.put_back(b"")
+        return False
+    dummy.close()
+    return True
 
 
 class _Dummy:
