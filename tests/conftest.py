@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.browsers import browser, complaints, page
 from tests.programs import Outlive
@@ -17,7 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asserts how fast it is, and the machines that run this are busy with other things.
-settings.register_profile("outlive", deadline=None)
+settings.register_profile("outlive", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("outlive")
 
 

@@ -202,11 +202,12 @@ def test_viewers_receive_the_end_although_nothing_lingers(outlive, mode):
     process.stdin.write(b"one\n")
     process.stdin.flush()
     eventually(lambda: lines == ["one"])
-    process.stdin.write(b"".join(b"%d\n" % i for i in range(50_000)))
+    # Few enough to be read in no time: whoever does not come back within a second is not waited for.
+    process.stdin.write(b"".join(b"%d\n" % i for i in range(5000)))
     process.stdin.close()
     viewer.join(60)
     assert statuses == [200, 204]
-    assert lines == ["one", *map(str, range(50_000))]
+    assert lines == ["one", *map(str, range(5000))]
     assert process.wait(60) == 0
 
 

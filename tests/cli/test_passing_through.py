@@ -85,10 +85,11 @@ def test_errors_stay_apart_through_pipes(outlive):
 
 
 PRINTING = """
-import time
+import pathlib, sys, time
 for i in range(3):
     print("line", i)
-    time.sleep(0.2 if i < 2 else 300)
+    while not pathlib.Path(sys.argv[1], str(i)).exists():
+        time.sleep(0.01)
 """
 
 
@@ -96,11 +97,14 @@ for i in range(3):
 def test_a_plain_script_is_seen_line_by_line(outlive, mode, tmp_path):
     """Without flags, each printed line is out and in the journal before the script goes on."""
     (tmp_path / "script.py").write_text(PRINTING)
-    process = outlive.start("run", *mode, "--", sys.executable, str(tmp_path / "script.py"))
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    process = outlive.start("run", *mode, "--", *command)
     for i in range(3):
         assert process.stdout.readline() == b"line %d\n" % i
         assert outlive.text().endswith(b"line %d\n" % i)
-    assert process.poll() is None
+        assert process.poll() is None
+        (tmp_path / str(i)).touch()
+    assert process.wait(60) == 0
 
 
 def test_the_environment_of_the_user_stands(outlive):

@@ -83,14 +83,14 @@ def test_a_websocket_is_answered_as_what_it_asks_for(caplog):
 
 @pytest.fixture
 def short_deadline(monkeypatch):
-    """Make clients hurry."""
-    monkeypatch.setattr("outlive.standalone.serving.REQUEST_SECONDS", 0.2)
+    """Make clients hurry, but not more than a busy machine can."""
+    monkeypatch.setattr("outlive.standalone.serving.REQUEST_SECONDS", 1.0)
 
 
-@pytest.mark.usefixtures("short_deadline")
 @pytest.mark.parametrize("beginning", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
-def test_a_client_that_sends_no_whole_request_is_cut(beginning):
+def test_a_client_that_sends_no_whole_request_is_cut(beginning, monkeypatch):
     """Also one that sends a byte now and then to seem alive."""
+    monkeypatch.setattr("outlive.standalone.serving.REQUEST_SECONDS", 0.2)
     with serving() as served, served.connect() as slow:
         slow.sock.sendall(beginning)
         slow.sock.settimeout(0.05)

@@ -131,7 +131,7 @@ def test_who_does_not_listen_is_left_behind(tmp_path):
 @pytest.mark.parametrize("ending", ["os._exit(3)", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_a_process_that_vanishes_loses_its_runs(tmp_path, ending):
     """Whoever looks is told, and has what was acknowledged."""
-    left = leave(tmp_path, f"start(work)\n{ending}")
+    left = leave(tmp_path, f"start(ignore)\n{ending}")
     assert left.run.state is State.LOST
     assert left.run.text() == "begun\n"
     assert left.run.record.end.error == "the process that wrote this run is gone"
