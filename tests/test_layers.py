@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "outlive"
 TABLE = {
     "errors": "",
     "terminal": "",
-    "platforms": "",
+    "platforms": "errors",
     "processes": "platforms",
     "entries": "errors",
     "formats": "errors entries terminal",
@@ -31,13 +31,13 @@ TABLE = {
     "runs": "buffers errors entries journals stores platforms",
     "sources": "buffers channels errors entries runs platforms processes",
     "children": "errors entries journals runs sources stores",
-    "supervisors": "channels errors entries settings stores runs sources",
-    "work": "buffers channels errors entries journals settings stores surroundings runs sources"
-    " children supervisors",
+    "supervisors": "channels errors entries platforms settings stores runs sources",
+    "work": "buffers channels errors entries journals platforms settings stores surroundings runs"
+    " sources children supervisors",
     "__init__": "activities errors entries stores runs sources work",
     "web": "errors entries journals stores settings formats feeds seats viewers terminal",
     "endings": "",
-    "pumps": "endings errors entries settings stores journals formats feeds seats viewers",
+    "pumps": "endings errors entries platforms settings stores journals formats feeds seats viewers",
     "adapters": "activities endings errors entries journals platforms seats settings stores surroundings"
     " runs sources work web pumps",
     "standalone": "errors settings stores web pumps adapters platforms",

@@ -21,12 +21,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .errors import ConfigError
+
 __all__ = [
     "Process",
     "adopt_orphans",
     "describe_process",
     "disown_orphans",
     "exit_descriptor",
+    "interpreter",
     "is_alive",
     "is_left",
     "is_locked",
@@ -446,3 +449,14 @@ def keep_freed_memory() -> None:
         # mallopt(3), of glibc alone.
         mallopt(_M_MMAP_THRESHOLD, _KEPT_SIZE)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_SIZE)
+
+
+def interpreter() -> str:
+    """Find Python; in a server that embeds it, `sys.executable` is that server."""
+    if "python" in Path(sys.executable or "").name:
+        return sys.executable
+    beside = [Path(prefix) / "bin" / "python3" for prefix in (sys.prefix, sys.base_prefix)]
+    found = [path for path in beside if os.access(path, os.X_OK)]
+    if not found:
+        raise ConfigError(f"there is no Python at {beside[0]} to start a process with")
+    return str(found[0])

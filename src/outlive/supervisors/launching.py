@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..entries import check_facts
 from ..errors import ConfigError, RunError
+from ..platforms import interpreter
 from ..stores import DirectoryStore, Store
 from .limits import NO_LIMITS, Limits
 
-__all__ = ["Order", "interpreter", "launch", "place_of"]
+__all__ = ["Order", "launch", "place_of"]
 
 #: Forks before anything else: nobody is the parent of what goes on, and has to wait for it. What
 #: is installed beside Outlive comes last, and only Outlive is taken from there.
@@ -104,14 +103,3 @@ def _take_answer(answer: bytes) -> str:
     if facts["error"] is not None:
         raise RunError(facts["error"])
     return str(facts["run"])
-
-
-def interpreter() -> str:
-    """Find Python; in a server that embeds it, `sys.executable` is that server."""
-    beside = [Path(prefix) / "bin" / "python3" for prefix in (sys.prefix, sys.base_prefix)]
-    if "python" in Path(sys.executable or "").name:
-        return sys.executable
-    found: Sequence[Path] = [path for path in beside if os.access(path, os.X_OK)]
-    if not found:
-        raise ConfigError(f"there is no Python at {beside[0]} to supervise with")
-    return str(found[0])

@@ -23,11 +23,12 @@ from ..children import follow_processes
 from ..entries import End, Kind, RunRecord
 from ..errors import ConfigError
 from ..journals.base import Journal, JournalWriter, Unwritten
+from ..platforms import interpreter
 from ..runs import OwnRun, Run, find_run
 from ..sources.logs import capture_logs
 from ..sources.threads import follow_threads
 from ..stores import Store, open_store
-from ..supervisors.launching import Order, interpreter, launch, place_of
+from ..supervisors.launching import Order, launch, place_of
 from ..surroundings import setups
 from .functions import conclude, consume
 
