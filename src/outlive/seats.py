@@ -165,7 +165,7 @@ class OwnSeats:
 
     capacity: int | None = None
 
-    def take(self, journal: Journal, run: str | None, address: str) -> Seat:  # noqa: ARG002 - for where the journal has an engine
+    def take(self, journal: Journal | None, run: str | None, address: str) -> Seat:  # noqa: ARG002 - for where the journal has an engine
         """Take a seat; raises TooManyViewers. See `SeatTable.take`."""
         capacity = THREADS if self.capacity is None else self.capacity
         return _own.take(run, address, read_limits().within(capacity))

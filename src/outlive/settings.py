@@ -14,6 +14,7 @@ from .stores import Store, is_store, open_store
 from .surroundings import Place
 
 __all__ = [
+    "ENGINE",
     "HOST",
     "PORT",
     "QUOTA",
@@ -126,6 +127,9 @@ VIEWERS_PER_RUN = Option(
 )
 VIEWERS_PER_ADDRESS = Option(
     "viewers-per-address", "OUTLIVE_VIEWERS_PER_ADDRESS", "", "how many may watch from one address"
+)
+ENGINE = Option(
+    "engine", "OUTLIVE_ENGINE", "process", "what sends to sockets: a process, a thread, or off"
 )
 HOST = Option("host", "OUTLIVE_HOST", "127.0.0.1", "the address to listen on")
 PORT = Option("port", "OUTLIVE_PORT", "0", "the port to listen on; 0 for any free one")

@@ -121,6 +121,11 @@ class Viewer:
         return _do_nothing if self.seat is None else self.seat.leave
 
     @property
+    def opening(self) -> bytes:
+        """What opens its stream, where that is yet to be sent."""
+        return self._opening
+
+    @property
     def is_new(self) -> bool:
         """Whether there is something that opens its stream, yet to be sent."""
         return bool(self._opening)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .base import Store
-from .directory import DirectoryStore
+from .directory import DirectoryStore, find_home
 from .memory import MemoryStore
 from .retention import Bounds, Pruned
 
@@ -16,6 +16,7 @@ __all__ = [
     "MemoryStore",
     "Pruned",
     "Store",
+    "find_home",
     "is_store",
     "open_store",
 ]

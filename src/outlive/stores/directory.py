@@ -14,13 +14,13 @@ from pathlib import Path
 from .. import platforms
 from ..entries import Kind, RunRecord
 from ..errors import ConfigError, JournalError, JournalUnavailable, OutliveError, RunNotFound
-from ..journals.base import JournalWriter
+from ..journals.base import Journal, JournalWriter
 from ..journals.disk import DiskJournal, SharedJournal
 from .base import Claim, Store
 from .keys import claim_key, forget_key
 from .records import RecordDatabase, Row
 
-__all__ = ["DirectoryStore"]
+__all__ = ["DirectoryStore", "find_home"]
 
 #: Of the layout of a directory; a store with a higher number is refused.
 FORMAT = 1
@@ -267,6 +267,13 @@ class DirectoryStore(Store):
                     return file.read(1000).decode()
                 path.unlink()
         return None
+
+
+def find_home(journal: Journal) -> Path | None:
+    """Find the directory of the store that a journal is in; None for one in memory."""
+    if isinstance(journal, SharedJournal):
+        return journal.folder.parent
+    return journal.folder.parents[1] if isinstance(journal, DiskJournal) else None
 
 
 def _make_folder(path: Path) -> None:

@@ -305,7 +305,7 @@ def _take_seat(request: Request, form: Format, journal: Journal, seat: Seat | No
     if seat is None:
         # The activity is no run: only all viewers, and those of an address, have a limit.
         run = journal.run if form.ends else None
-        return request.seats.take(journal, run, request.address)
+        return request.seats.take(None if form.asks else journal, run, request.address)
     seat.name_run(journal.run)
     return seat
 

@@ -18,12 +18,13 @@ __all__ = ["Request", "Response", "Seats", "Stream"]
 class Seats(Protocol):
     """Where a viewer would sit who comes with a request: in this process, or in an engine's."""
 
-    def take(self, journal: Journal, run: str | None, address: str) -> Seat:
+    def take(self, journal: Journal | None, run: str | None, address: str) -> Seat:
         """Take a seat before anything is started or sent; raises TooManyViewers.
 
         `journal` is what is to be watched; before work is started, the activity of its store, with
-        `run` None until the seat is told. It is None also for what has no limit of its own, the
-        activity. `address` is the peer's.
+        `run` None until the seat is told; None where only this process knows what may be seen of
+        it. `run` is None also for what has no limit of its own, the activity. `address` is the
+        peer's.
         """
 
 

@@ -141,6 +141,13 @@ class Engine:
         """Call `callback` once, at a time of `monotonic()`; earlier where it waits already."""
         self._wheel.set(callback, when)
 
+    def end(self, done: Done) -> None:
+        """End the streams that came with this `done`, each as completely as it can be."""
+        theirs = [each for each in self.connections.values() if each.done is done]
+        for connection in theirs:
+            if not connection.is_over:
+                self._drop(connection, is_complete=self._end(connection))
+
     def stop(self) -> None:
         """Have `run` end."""
         self._is_stopping = True
