@@ -3,30 +3,40 @@
 import asyncio
 import contextlib
 import socket
+import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from time import monotonic
 
-from outlive.entries import BEGINNING, End, Kind, State
+from outlive.entries import BEGINNING, End, Kind, RunRecord, State
 from outlive.feeds import SEND_SIZE, find_feed
 from outlive.formats import FORMATS
 from outlive.journals.base import Journal
+from outlive.journals.disk import DiskJournal
 from outlive.journals.memory import MemoryJournal
 from outlive.pumps.awaiting import pump
 from outlive.pumps.blocking import BlockingPump
-from outlive.pumps.engine import CHUNKED, CLOSED, adopt
+from outlive.pumps.engine import CHUNKED, CLOSED, adopt, find_engine
+from outlive.pumps.engine.processes import ProcessHost, find_process
+from outlive.stores import DirectoryStore
 from outlive.viewers import Viewer
-from tests.formats.logs import RUN
+from tests.formats.logs import RUN, make_journal
 
 END = End(State.SUCCEEDED, 0).encode()
 
 
-def add(journal: MemoryJournal, text: bytes, kind: Kind = Kind.OUT) -> None:
+def add(journal: Journal, text: bytes, kind: Kind = Kind.OUT) -> None:
     """Append, and wake whoever waits."""
-    journal.add(kind, text, 0)
-    journal.notify()
+    if isinstance(journal, MemoryJournal):
+        journal.add(kind, text, 0)
+        journal.notify()
+    else:
+        assert isinstance(journal, DiskJournal)
+        assert journal.writer is not None
+        journal.writer.append(kind, text)
 
 
 def make_viewer(journal: Journal, form: str = "text") -> Viewer:
@@ -37,6 +47,15 @@ def make_viewer(journal: Journal, form: str = "text") -> Viewer:
 
 class Pumping(ABC):
     """A pump that moves a journal, from its beginning, to who takes it."""
+
+    #: Whether it is in this process, where what it waits for can be changed.
+    is_here = True
+
+    @staticmethod
+    @contextlib.contextmanager
+    def make_journal() -> Iterator[Journal]:
+        """Make a journal that it can read."""
+        yield make_journal([], end=None)
 
     def __init__(self, journal: Journal, take: Callable[[bytes], None], form: str = "text") -> None:
         self._take = take
@@ -109,7 +128,11 @@ class OnSocket(Pumping):
         self._is_done = threading.Event()
         self.is_complete: bool | None = None
         super().__init__(journal, take, form)
-        adopt(ours, self._viewer, self.framing, self._finish)
+        self.adopt(ours)
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Have the engine send to a socket."""
+        adopt(sock, self._viewer, self.framing, self._finish)
 
     def _finish(self, is_complete: bool) -> None:  # noqa: FBT001 - called by the engine
         self.is_complete = is_complete
@@ -157,9 +180,34 @@ class OnTcp(OnSocket):
         return data
 
 
+class OnProcess(OnTcp):
+    """The engine in a process of its own, which reads a journal on disk."""
+
+    is_here = False
+
+    @staticmethod
+    @contextlib.contextmanager
+    def make_journal() -> Iterator[Journal]:
+        with tempfile.TemporaryDirectory() as folder:
+            store = DirectoryStore(Path(folder) / "store")
+            try:
+                yield store.create(RunRecord(id=RUN, title="a run", started_at=0)).journal
+            finally:
+                # With its store, the engine leaves.
+                find_process(store.path).forget()
+
+    def adopt(self, sock: socket.socket) -> None:
+        host = find_engine(self._viewer.feed.journal)
+        assert isinstance(host, ProcessHost)
+        host.adopt(sock, self._viewer, self.framing)
+        # Whatever comes of it, only the client gets to know.
+        self._is_done.set()
+
+
 PUMPS = {
     "awaiting": Awaiting,
     "blocking": Blocking,
     "engine on a socketpair": OnSocket,
     "engine on TCP": OnTcp,
+    "engine in a process": OnProcess,
 }

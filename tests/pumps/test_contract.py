@@ -2,13 +2,13 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from outlive.entries import End, Kind, State
 from outlive.feeds import SEND_SIZE
-from outlive.journals.base import Scan
+from outlive.journals.base import Journal, Scan
 from outlive.pumps import base
 from tests.formats.logs import make_journal
 from tests.helpers import eventually
@@ -23,13 +23,25 @@ def start(request) -> Start:
     return PUMPS[request.param]
 
 
+@pytest.fixture(params=[name for name, pump in PUMPS.items() if pump.is_here])
+def start_here(request) -> Start:
+    """Give each pump in turn whose times can be changed."""
+    return PUMPS[request.param]
+
+
+@pytest.fixture
+def journal(start) -> Iterator[Journal]:
+    """Give an empty journal that the pump can read."""
+    with start.make_journal() as journal:
+        yield journal
+
+
 def ignore(data: bytes) -> None:
     """Take bytes, and forget them."""
 
 
-def test_no_wake_up_is_lost(start):
+def test_no_wake_up_is_lost(start, journal):
     """Whenever a thread appends, the pump gets to know of it."""
-    journal = make_journal([], end=None)
     received: list[bytes] = []
     pumping = start(journal, received.append)
     for number in range(20_000):
@@ -39,9 +51,8 @@ def test_no_wake_up_is_lost(start):
     assert b"".join(received) == b"".join(b"%d\n" % number for number in range(20_000))
 
 
-def test_each_line_can_be_acknowledged_before_the_next(start):
+def test_each_line_can_be_acknowledged_before_the_next(start, journal):
     """A writer that waits for its viewer after each line never waits in vain."""
-    journal = make_journal([], end=None)
     got: queue.Queue[bytes] = queue.Queue()
     pumping = start(journal, got.put)
     for number in range(1000):
@@ -51,7 +62,7 @@ def test_each_line_can_be_acknowledged_before_the_next(start):
     pumping.join()
 
 
-def test_what_is_written_while_a_pump_finds_nothing_is_not_missed(start, monkeypatch):
+def test_what_is_written_while_a_pump_finds_nothing_is_not_missed(start_here, monkeypatch):
     """Between its look and its sleep a writer may append, and ring a bell that rings already."""
     monkeypatch.setattr(base, "SETTLE_SECONDS", 3600.0)
     monkeypatch.setattr("outlive.viewers.HEARTBEAT", 3600.0)
@@ -68,7 +79,7 @@ def test_what_is_written_while_a_pump_finds_nothing_is_not_missed(start, monkeyp
 
     received: list[bytes] = []
     monkeypatch.setattr(journal, "scan", scan_and_append)
-    pumping = start(journal, received.append)
+    pumping = start_here(journal, received.append)
     assert asleep.wait(30)
     rung.set()
     journal.notify()
@@ -77,37 +88,37 @@ def test_what_is_written_while_a_pump_finds_nothing_is_not_missed(start, monkeyp
     pumping.join()
 
 
-def test_a_pump_whose_client_left_is_over_and_watches_no_longer(start, monkeypatch):
+def test_a_pump_whose_client_left_is_over_and_watches_no_longer(start_here, monkeypatch):
     """At once, though nothing is written, and nobody would look around for long."""
     monkeypatch.setattr(base, "SETTLE_SECONDS", 3600.0)
     monkeypatch.setattr("outlive.viewers.HEARTBEAT", 3600.0)
     journal = make_journal([(Kind.OUT, b"x")], end=None)
     received: list[bytes] = []
-    pumping = start(journal, received.append)
+    pumping = start_here(journal, received.append)
     eventually(lambda: received and journal._watchers)
     pumping.leave()
     pumping.join()
     assert not journal._watchers
 
 
-def test_a_pump_that_is_at_its_end_watches_no_longer(start):
+def test_a_pump_that_is_at_its_end_watches_no_longer(start_here):
     """Whoever keeps it keeps no journal awake."""
     journal = make_journal([(Kind.OUT, b"x")])
-    start(journal, ignore).join()
+    start_here(journal, ignore).join()
     assert not journal._watchers
 
 
-def test_a_silent_stream_beats(start, monkeypatch):
+def test_a_silent_stream_beats(start_here, monkeypatch):
     """The pump wakes up by itself when something is due."""
     monkeypatch.setattr("outlive.viewers.HEARTBEAT", 0.05)
     beats: queue.Queue[bytes] = queue.Queue()
-    pumping = start(make_journal([], end=None), beats.put, "sse")
+    pumping = start_here(make_journal([], end=None), beats.put, "sse")
     assert [beats.get(timeout=30) for _ in range(3)] == [b":\n"] * 3
     pumping.leave()
     pumping.join()
 
 
-def test_a_silent_writer_is_looked_after(start, monkeypatch):
+def test_a_silent_writer_is_looked_after(start_here, monkeypatch):
     """One that died without an end is noticed though nobody writes any more."""
     monkeypatch.setattr(base, "SETTLE_SECONDS", 0.05)
     journal = make_journal([], end=None)
@@ -119,14 +130,15 @@ def test_a_silent_writer_is_looked_after(start, monkeypatch):
             add(journal, End(State.LOST).encode(), Kind.END)
 
     journal.settle = settle  # type: ignore[method-assign]
-    start(journal, ignore).join()
+    start_here(journal, ignore).join()
     assert len(looks) == 2
 
 
 @pytest.mark.parametrize("size", [0, 1, SEND_SIZE, SEND_SIZE + 1, 1_000_000])
-def test_what_is_sent_at_once_is_bounded(start, size):
+def test_what_is_sent_at_once_is_bounded(start, journal, size):
     """So that the progress of a slow client can be seen."""
-    journal = make_journal([(Kind.OUT, b"x" * size)] if size else [])
+    add(journal, b"x" * size)
+    add(journal, END, Kind.END)
     sizes: list[int] = []
     start(journal, lambda data: sizes.append(len(data))).join()
     assert sum(sizes) == size

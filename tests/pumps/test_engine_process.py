@@ -19,7 +19,7 @@ from outlive.formats.text import TextFormat
 from outlive.pumps.engine import CHUNKED, find_engine
 from outlive.pumps.engine.gates import FOLDER, find_gate, name_gate
 from outlive.pumps.engine.hosts import ThreadHost
-from outlive.pumps.engine.processes import ProcessHost
+from outlive.pumps.engine.processes import ProcessHost, find_process
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from outlive.viewers import Viewer
 from tests.helpers import eventually
@@ -69,7 +69,7 @@ def watch() -> Iterator[Callable[..., Client]]:
 @pytest.fixture
 def host(store) -> Iterator[ProcessHost]:
     """Give the host of the store's engine; this process is a worker then."""
-    host = ProcessHost(store.path)
+    host = find_process(store.path)
     yield host
     host.forget()
 
@@ -204,11 +204,11 @@ def test_a_forked_child_has_a_connection_of_its_own(store, host):
     with hand_over(host, store, writer.journal.run) as first:
         child = os.fork()
         if not child:
-            with contextlib.suppress(BaseException):
-                # What is registered at fork does this for the hosts that `find_engine` knows.
-                host.forget()
-                with hand_over(host, store, writer.journal.run) as second:
-                    os._exit(second.recv(99) != b"2\r\n0\n\r\n")
+            with (
+                contextlib.suppress(BaseException),
+                hand_over(host, store, writer.journal.run) as second,
+            ):
+                os._exit(second.recv(99) != b"2\r\n0\n\r\n")
             os._exit(2)
         with hand_over(host, store, writer.journal.run) as third:
             assert first.recv(99) == third.recv(99) == b"2\r\n0\n\r\n"
@@ -235,9 +235,11 @@ def test_threads_hand_over_at_once(store, host):
     assert got == [b"2\r\n0\n\r\n"] * 40
 
 
-def test_hostile_bytes_harm_nobody(store, host):
-    """Whoever sends them is let go, and all others' streams go on."""
+def test_hostile_bytes_harm_nobody(store, start, host, watch):
+    """Whoever sends them is let go, all others' streams go on, and a worker's log tells of it."""
     writer = begin_run(store)
+    worker = start()
+    watch(worker.address, writer.journal.run).wait_for(b"event: start\n")
     with hand_over(host, store, writer.journal.run) as client:
         for data in (b"", b"\0", b"\x80\x04.", b"x" * 100_000, b"cos\nnothing\n."):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as hostile:
@@ -250,6 +252,7 @@ def test_hostile_bytes_harm_nobody(store, host):
         write_lines(writer, range(1))
         assert client.recv(99) == b"2\r\n0\n\r\n"
     hand_over(host, store, writer.journal.run).close()
+    assert worker.told().count("outlive engine: a message to the engine is no such") == 4
 
 
 def test_an_engine_that_does_not_answer_is_left_alone(store, host, monkeypatch):
