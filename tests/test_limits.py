@@ -1,7 +1,7 @@
 """Limits are told in the words they were given in, and a quota loses nothing silently."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outlive.cli.arguments import parse_size
@@ -9,6 +9,7 @@ from outlive.supervisors.limits import Limits, Quota
 
 
 @given(st.lists(st.text(max_size=20)), st.integers(0, 200))
+@example(["\n", ""], 0)
 def test_a_quota_keeps_a_beginning_and_counts_the_rest(texts, limit):
     """What is kept and what is told of as missing are together what came; no character is cut."""
     quota, everything = Quota(limit), "".join(texts).encode()

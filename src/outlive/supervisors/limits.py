@@ -70,6 +70,8 @@ class Quota:
         return False
 
     def _count(self, data: bytes) -> None:
+        if not data:
+            return
         entries, size, lines, _ = self._excess or Gap(0, 0, 0, "")
         self._excess = Gap(
             (entries or 0) + 1,
