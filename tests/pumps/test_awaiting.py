@@ -17,7 +17,7 @@ from outlive.journals.memory import MemoryJournal
 from outlive.pumps import awaiting
 from outlive.viewers import Viewer
 from tests.formats.logs import make_journal
-from tests.pumps.pumpings import add, make_viewer
+from tests.pumps.pumpings import END, add, make_viewer
 
 
 def pumping(
@@ -78,6 +78,28 @@ def test_a_long_replay_leaves_others_their_turn(size, count):
     asyncio.run(main())
     assert turns.count("send") > 10
     assert not any(a == b == "send" for a, b in pairwise(turns))
+
+
+def test_nothing_is_read_that_would_be_sent_a_round_later():
+    """While all others are sent something, further lines come: they go along."""
+    journal = make_journal([], end=None)
+    chunks: list[bytes] = []
+
+    async def main() -> None:
+        async def send(data: bytes) -> None:
+            chunks.append(data)
+            if len(chunks) == 1:
+                add(journal, b"two\n")
+                asyncio.get_running_loop().call_soon(add, journal, b"three\n")
+            else:
+                add(journal, END, Kind.END)
+
+        add(journal, b"one\n")
+        async with asyncio.timeout(30):
+            await pumping(journal, send)
+
+    asyncio.run(main())
+    assert chunks == [b"one\n", b"two\nthree\n"]
 
 
 @pytest.mark.parametrize(

@@ -36,23 +36,22 @@ async def pump(viewer: Viewer) -> AsyncGenerator[bytes, None]:
         stack.callback(viewer.leave)
         stack.enter_context(_entered(viewer.feed))
         sleeper = stack.enter_context(_Sleeper(viewer.feed.journal))
-        has_slept = True
+        has_sent = False
         try:
             steps = _Turns(turns(viewer, sleeper.look), viewer)
             while not sleeper.is_over:
+                if has_sent:
+                    # A long replay must not keep others from their turn; to hear that the client
+                    # is gone, a send to a lost connection waits for nothing. And before it looks
+                    # again: what is read now, but sent after all others, is old by then.
+                    await asyncio.sleep(0)
                 step = await steps.take()
                 if step is None:
                     return
+                has_sent = not isinstance(step, float)
                 if isinstance(step, float):
                     await sleeper.sleep(step)
-                    has_slept = True
-                    continue
-                if not has_slept:
-                    # A long replay must not keep others from their turn; and to hear that the
-                    # client is gone, a send to a lost connection waits for nothing.
-                    await asyncio.sleep(0)
-                has_slept = False
-                if step:
+                elif step:
                     yield step
         except Exception as error:  # noqa: BLE001 - a traceback is for whoever runs this
             report(error)
