@@ -156,6 +156,7 @@ class Served:
     def _find(self) -> None:
         """Wait until it listens, and find out where."""
         self.url, self.prefix = urlsplit(f"http://{self._listener.wait()}"), PREFIX
+        self._port = self.url.port or 0
         eventually(self._listens)
         if self.kind.nginx:
             limit = "proxy_read_timeout 2s;" if self.hurried else ""
@@ -200,9 +201,30 @@ class Served:
         return connection
 
     def watchers(self) -> int:
-        """Count the streams that the server pumps."""
+        """Count the streams that the server pumps, and those that its engine does."""
         with self.ask("/watchers") as connection:
-            return int(body_of(connection))
+            return int(body_of(connection)) + self.handed_over()
+
+    def handed_over(self) -> int:
+        """Count the connections that its engine has, in a process of its own."""
+        end = f"\0{self.folder / 'store'}\0".encode()
+        open_files = [
+            file.resolve().name
+            for process in Path("/proc").glob("[0-9]*")
+            if _read(process / "cmdline").endswith(end)
+            for file in process.glob("fd/*")
+        ]
+        lines = [line.split() for line in _read(Path("/proc/net/tcp")).decode().splitlines()[1:]]
+        ours = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(f":{self._port:04X}")}
+        return len(ours.intersection(open_files))
+
+
+def _read(file: Path) -> bytes:
+    """Read a file of a process that may be gone."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def body_of(connection: Connection) -> bytes:

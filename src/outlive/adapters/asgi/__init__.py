@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Protocol, Unpack, cast
 
 from ...pumps.awaiting import pump
-from ...pumps.engine.exchanges import find_exchange, take_over
+from ...pumps.engine.exchanges import find_seats, find_transfer
 from ...runs import Run
 from ...web.access import PUBLIC, Access
 from ...web.answers import Site, answer
@@ -163,12 +163,12 @@ async def _start(status: int, headers: list[tuple[bytes, bytes]], send: Send) ->
 
 async def _hand_over(body: bytes | Stream, scope: Scope, send: Send) -> bool:
     """Give a body whose head is sent to the engine, where it may have it; tells whether it does."""
-    exchange = find_exchange(scope, body.viewer) if isinstance(body, Stream) else None
-    if exchange is None or not isinstance(body, Stream):
+    transfer = find_transfer(scope, body.viewer) if isinstance(body, Stream) else None
+    if transfer is None:
         return False
-    opening = body.viewer.open()
+    opening = transfer.viewer.open()
     await send({"type": "http.response.body", "body": opening, "more_body": True})
-    return await take_over(exchange, body.viewer, opening)
+    return await transfer.take(opening)
 
 
 async def _send_body(
@@ -210,4 +210,5 @@ def _request(scope: Scope) -> Request:
         headers=headers,
         native=scope,
         address=(scope.get("client") or ("",))[0],
+        seats=find_seats(scope),
     )

@@ -41,6 +41,8 @@ async def _serve(app: Any, scope: Any, receive: Any, send: Any) -> Any:  # noqa:
     """Serve one request, whose application may take over its connection."""
     # What it gives are methods of what it keeps of each request.
     cycle = send.__self__
+    if cycle.transport.get_extra_info("ssl_object") is not None:
+        return await app(scope, receive, send)
     cycle.transport = _Recorder(cycle.transport)
     extensions = scope.setdefault("extensions", {})
     extensions[EXTENSION] = _Exchange(cycle)
@@ -87,10 +89,10 @@ class _Exchange:
         transport = self._cycle.transport
         if transport.is_closing() or transport.get_write_buffer_size():
             return None
-        sock, tls = map(transport.get_extra_info, ("socket", "ssl_object"))
         framing = read_framing(transport.written, opening)
-        if sock is None or tls is not None or framing is None:
+        if framing is None:
             return None
+        sock = transport.get_extra_info("socket")
         return socket.socket(fileno=os.dup(sock.fileno())), framing
 
     def let_go(self) -> None:

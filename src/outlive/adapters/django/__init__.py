@@ -12,12 +12,12 @@ from typing import Any
 from ...entries import RunRecord
 from ...errors import ConfigError, UploadFailed
 from ...pumps.awaiting import pump
-from ...pumps.engine.exchanges import find_exchange, take_over
+from ...pumps.engine.exchanges import find_seats, find_transfer
 from ...seats import OwnSeats
 from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
-from ...web.messages import Request, Response, Stream
+from ...web.messages import Request, Response, Seats, Stream
 from ..base import Mark, Work, check_access, make_site
 from ..base import respond as respond_to
 from ..environs import find_capacity, open_body
@@ -177,8 +177,14 @@ def _read_request(request: HttpRequest, prefix: str, path: str) -> Request:
         headers={name.lower(): value for name, value in request.headers.items()},
         native=request,
         address=request.META.get("REMOTE_ADDR", ""),
-        seats=OwnSeats(find_capacity(request.META)),
+        seats=_find_seats(request),
     )
+
+
+def _find_seats(request: HttpRequest) -> Seats:
+    if hasattr(request, "scope"):
+        return find_seats(request.scope)
+    return OwnSeats(find_capacity(request.META))
 
 
 def _translate(response: Response, request: HttpRequest) -> HttpResponseBase:
@@ -206,10 +212,10 @@ async def _await_stream(response: Response, request: HttpRequest) -> AsyncIterat
     # As above; and Django keeps a thread for what a request does without await.
     leave_thread()
     (viewer,) = response.body
-    exchange = find_exchange(request.scope, viewer)
-    if exchange is not None:
+    transfer = find_transfer(request.scope, viewer)
+    if transfer is not None:
         yield (opening := viewer.open())
-        if await take_over(exchange, viewer, opening):
+        if await transfer.take(opening):
             return
     async with aclosing(pump(viewer)) as chunks:
         async for data in chunks:

@@ -7,19 +7,21 @@ ASGI knows no way to a connection: that there is one is an extension of ours, wh
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...errors import EngineError
+from ...seats import OwnSeats
 from ...viewers import Viewer
+from . import EngineSeats, find_engine
 from .connections import Framing
-from .threads import adopt
+from .hosts import Host
 
-__all__ = ["EXTENSION", "Exchange", "find_exchange", "take_over"]
+__all__ = ["EXTENSION", "Exchange", "Transfer", "find_seats", "find_transfer"]
 
-#: Where a server offers an Exchange, in the `extensions` of a scope.
+#: Where a server that can let go of a connection offers an Exchange, in a scope's `extensions`.
 EXTENSION = "outlive.exchange"
 #: Rounds of the loop until middleware has passed on what opens a stream, and uvloop written it.
 _ROUNDS = 5
@@ -38,35 +40,51 @@ class Exchange(Protocol):
         """Have the server close its own of both, as if the client had left; it sends nothing."""
 
 
-def find_exchange(scope: Mapping[str, Any], viewer: Viewer) -> Exchange | None:
-    """Find out whether the engine may take a viewer's connection: once its opening is sent."""
-    if viewer.format.asks or not os.environ.get("OUTLIVE_ENGINE"):
+def find_seats(scope: Mapping[str, Any]) -> OwnSeats | EngineSeats:
+    """Find out where the viewer will sit who comes with a request."""
+    return OwnSeats() if _find_exchange(scope) is None else EngineSeats()
+
+
+def find_transfer(scope: Mapping[str, Any], viewer: Viewer) -> Transfer | None:
+    """Find out whether an engine may have a viewer and its connection."""
+    exchange = _find_exchange(scope)
+    if exchange is None or viewer.format.asks:
         return None
+    host = find_engine(viewer.feed.journal)
+    return None if host is None else Transfer(viewer, exchange, host)
+
+
+def _find_exchange(scope: Mapping[str, Any]) -> Exchange | None:
     exchange: Exchange | None = scope.get("extensions", {}).get(EXTENSION)
     return exchange
 
 
-async def take_over(exchange: Exchange, viewer: Viewer, opening: bytes) -> bool:
-    """Have the engine go on with a stream that was opened; tells whether it does."""
-    for _ in range(_ROUNDS):
-        if _take(exchange, viewer, opening):
-            return True
-        await asyncio.sleep(0)
-    return False
+@dataclass(frozen=True)
+class Transfer:
+    """A viewer that is to go with its connection from a server to an engine."""
 
+    viewer: Viewer
+    exchange: Exchange
+    host: Host
 
-def _take(exchange: Exchange, viewer: Viewer, opening: bytes) -> bool:
-    try:
-        found = exchange.copy(opening)
-    except OSError:
+    async def take(self, opening: bytes) -> bool:
+        """Hand over, once this is sent and nothing else; tells whether the engine goes on."""
+        for _ in range(_ROUNDS):
+            try:
+                found = self.exchange.copy(opening)
+            except OSError:
+                return False
+            if found is not None:
+                return await self._hand_over(*found)
+            await asyncio.sleep(0)
         return False
-    if found is None:
-        return False
-    sock, framing = found
-    try:
-        adopt(sock, viewer, framing)
-    except (OSError, EngineError):
-        sock.close()
-        return False
-    exchange.let_go()
-    return True
+
+    async def _hand_over(self, sock: socket.socket, framing: Framing) -> bool:
+        try:
+            # An engine that is busy answers late, for which others on this loop must not wait.
+            await asyncio.to_thread(self.host.adopt, sock, self.viewer, framing)
+        except EngineError:
+            sock.close()
+            return False
+        self.exchange.let_go()
+        return True
