@@ -102,6 +102,11 @@ class Feed:
         with self._lock:
             return self._find(place, since) or self._read(place, since, size)
 
+    def read_to(self, place: Place, offset: int) -> Chunk:
+        """Get what follows a place, and is before an offset of the journal; nothing is kept of it."""
+        with self._lock:
+            return self._make(place, READ_SIZE, offset)
+
     def read_again(self, place: Place, after: Place) -> tuple[bytes, ...]:
         """Get once more what was between two places; raises JournalError where it is gone."""
         pieces: list[bytes] = []
@@ -147,17 +152,20 @@ class Feed:
     def _read(self, place: Place, since: object, size: int) -> Chunk:
         is_shared = self._viewers > 1
         is_behind = is_shared and place.reading.offset < self._head
-        reader, form = self._reader, self.format
-        reader.place, form.state = place
-        entries = reader.read(size, self._head if is_behind else None)
-        parts = _pack([form.encode(entry) for entry in entries])
-        is_last = bool(entries) and entries[-1].kind is Kind.END
-        chunk = Chunk(parts, Place(reader.place, form.state), bool(entries), is_last)
-        if is_shared and entries:
+        chunk = self._make(place, size, self._head if is_behind else None)
+        if is_shared and chunk.has_entries:
             self._keep(place, chunk)
         elif is_shared and since is not None:
             self._nothing = place, since, chunk
         return chunk
+
+    def _make(self, place: Place, size: int, stop: int | None) -> Chunk:
+        reader, form = self._reader, self.format
+        reader.place, form.state = place
+        entries = reader.read(size, stop)
+        parts = _pack([form.encode(entry) for entry in entries])
+        is_last = bool(entries) and entries[-1].kind is Kind.END
+        return Chunk(parts, Place(reader.place, form.state), bool(entries), is_last)
 
     def _keep(self, place: Place, chunk: Chunk) -> None:
         self._chunks[place] = chunk

@@ -135,6 +135,11 @@ class Viewer:
         opening, self._opening = self._opening, b""
         return opening
 
+    def follow(self, place: Place) -> None:
+        """Be where others are, having been sent what they were."""
+        self.place = place
+        self._may_have_partial = True
+
     def take(self, chunk: Chunk, now: float) -> tuple[bytes, ...]:
         """Move on over a chunk, and get what is to be sent; `finished` behind the `end`."""
         self.place, self.finished = chunk.place, chunk.is_last

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...feeds import Place
@@ -16,17 +16,20 @@ from .sending import close, send
 if TYPE_CHECKING:
     from .groups import Group
 
-__all__ = ["CHUNKED", "CLOSED", "Block", "Connection", "Done", "Framing"]
+__all__ = ["CHUNKED", "CLOSED", "PATIENCE", "VANISHED", "Block", "Connection", "Done", "Framing"]
 
 #: Called once nothing is sent any more, with whether all was; in the engine's thread.
 Done = Callable[[bool], None]
 
-#: Seconds that what was sent may stay without an answer. It counts for a window that stays shut,
-#: too: so it is also how long a viewer may read nothing.
-_PATIENCE = 600
+#: Seconds that what was sent may stay without an answer: whoever vanished is dropped then.
+VANISHED = 120.0
+#: Seconds that a viewer may read nothing.
+PATIENCE = 600.0
 #: Bytes that wait in the kernel unsent: a viewer that stalls held 3.9 MB without this.
 _UNSENT = 128 * 1024
 _RESET = struct.pack("ii", 1, 0)
+#: Of struct tcp_info: what was sent again, and probes of a shut window, each without an answer.
+_INFO = struct.Struct("2xBB")
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 
 
@@ -58,7 +61,7 @@ class Block:
     so: for what opens a stream, beats, and shows an unfinished line. `is_last` ends the body.
     """
 
-    __slots__ = ("__weakref__", "after", "before", "data", "is_last", "next", "size")
+    __slots__ = ("__weakref__", "after", "before", "data", "is_last", "size")
 
     def __init__(
         self, data: bytes, before: Place | None, after: Place, *, is_last: bool = False
@@ -67,15 +70,16 @@ class Block:
         self.size = len(data)
         self.before = before
         self.after = after
-        #: What follows it, the same for all; who is behind goes from one to the next.
-        self.next: Block | None = None
         self.is_last = is_last
 
 
 class Connection:
-    """One socket. At the head it has nothing but its group; behind it, blocks and a place."""
+    """One socket. At the head it has nothing but its group; behind it, a block, a byte, a viewer."""
 
-    __slots__ = ("blocks", "done", "fd", "group", "is_over", "is_ready", "last", "leave", "sent", "sock", "viewer")  # fmt: skip
+    __slots__ = (
+        "blocks", "done", "fd", "group", "is_over", "is_patient", "is_ready", "leave", "sent",
+        "sock", "taken_at", "viewer",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, viewer: Viewer, done: Done) -> None:
         self.sock = sock
@@ -85,32 +89,56 @@ class Connection:
         self.leave = viewer.leave
         self.done = done
         self.group: Group
-        self.blocks: deque[Block] | None = None
-        #: The last of its blocks, which the next follows.
-        self.last: Block | None = None
+        #: What it is being sent, and how much of the first was.
+        self.blocks: tuple[Block, ...] = ()
         self.sent = 0
-        self.is_ready = False
+        #: When it took something, as long as it is behind.
+        self.taken_at = 0.0
+        self.is_ready = self.is_patient = False
         #: Whether all was sent, so that only its end is waited for.
         self.is_over = False
 
     def prepare(self) -> None:
         """Have the kernel keep little, send at once, and find out who is no more."""
+        self.taken_at = monotonic()
         if self.sock.family == socket.AF_UNIX:
             return
         for name, value in (
             (socket.TCP_NODELAY, 1),
-            (socket.TCP_USER_TIMEOUT, _PATIENCE * 1000),
+            (socket.TCP_USER_TIMEOUT, round(VANISHED * 1000)),
             (_NOTSENT_LOWAT, _UNSENT),
         ):
             self.sock.setsockopt(socket.IPPROTO_TCP, name, value)
 
-    def push(self, block: Block, data: bytes) -> bool:
-        """Send on in a block; tells whether all of it is sent."""
-        self.sent += send(self.fd, data, self.sent)
-        if self.sent < block.size:
+    def push(self, data: bytes) -> bool:
+        """Send on in a block; tells whether all of it is sent. Raises OSError."""
+        sent = send(self.fd, data, self.sent)
+        if sent:
+            self.taken_at = monotonic()
+        self.sent += sent
+        if self.sent < len(data):
             return False
         self.sent = 0
         return True
+
+    def be_patient(self, *, is_patient: bool) -> None:
+        """Have the kernel wait for one that is there, though it reads nothing.
+
+        To the kernel, a window that stays shut is as bad as no answer at all.
+        """
+        if is_patient == self.is_patient or self.sock.family == socket.AF_UNIX:
+            return
+        with contextlib.suppress(OSError):
+            if is_patient and not self._answers():
+                return
+            seconds = PATIENCE if is_patient else VANISHED
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
+            self.is_patient = is_patient
+
+    def _answers(self) -> bool:
+        """Whether nothing waits for an answer for the second time."""
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+        return not any(_INFO.unpack(info))
 
     def close(self, *, is_complete: bool) -> None:
         """Let go of it; cut short, it does not look complete."""

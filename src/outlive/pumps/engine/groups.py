@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from itertools import islice
 from time import monotonic
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -17,6 +17,8 @@ __all__ = ["Group", "Shelf"]
 
 #: Bytes of blocks that are kept for those who are behind, of all groups.
 _SHELF_SIZE = 32 * 1024 * 1024
+#: Viewers between two looks at the clock: 512 sends take 1 to 4 ms.
+_SLICE = 512
 
 
 class Shelf:
@@ -48,186 +50,202 @@ class Turn(NamedTuple):
 
 
 class Group:
-    """One feed in one framing. Those at the head share one viewer, which says what they are sent."""
+    """One feed in one framing. Those at the head share one viewer, which says what they are sent.
+
+    What is new is sent to them in a round, which may take several turns: who was not yet reached
+    is pending, and not at the head meanwhile.
+    """
 
     def __init__(self, feed: Feed, framing: Framing, shelf: Shelf) -> None:
         self.feed = feed
         self.framing = framing
         self.is_moved = False
-        #: Those at the head, by descriptor; and all others.
+        #: Those at the head, by descriptor; and those who are behind, or beside it.
         self.heads: dict[int, Connection] = {}
         self.others: set[Connection] = set()
-        #: The viewer that all at the head share; None where nobody is.
+        #: Of these, who have everything, but were not shown the same of an unfinished line.
+        self.asides: set[Connection] = set()
+        #: The viewer that all at the head share.
         self.viewer: Viewer | None = None
         self._shelf = shelf
-        #: The last block that the head made; and all that somebody is behind, by where they begin.
-        self._tail: Block | None = None
+        self._shares = feed.format.likeness is not feed.format
+        self._pending: dict[int, Connection] = {}
+        self._blocks: tuple[Block, ...] = ()
+        self._has_more = False
+        #: What the head was sent last; and what was read for others, by where it begins.
+        self._latest: Block | None = None
         self._begins: WeakValueDictionary[Place, Block] = WeakValueDictionary()
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nobody is left."""
-        return not self.heads and not self.others
+    def has_heads(self) -> bool:
+        """Whether somebody is at the head, or will be in the course of this round."""
+        return bool(self.heads or self._pending)
 
-    def read(self, viewer: Viewer) -> tuple[list[Block], bool]:
-        """Make blocks of what a viewer is to be sent now; gives whether there may be more, too."""
-        before = viewer.place
-        chunk = self.feed.read(before, self.feed.journal.moved)
-        parts = viewer.take(chunk, monotonic())
-        blocks = self._pack(parts, chunk, before, viewer.place)
-        if viewer.finished:
-            blocks.append(Block(self.framing.end, None, viewer.place, is_last=True))
-        return blocks, chunk.has_entries
+    @property
+    def members(self) -> list[Connection]:
+        """All of them."""
+        return [*self.heads.values(), *self._pending.values(), *self.others]
 
-    def _pack(
-        self, parts: tuple[bytes, ...], chunk: Chunk, before: Place, after: Place
-    ) -> list[Block]:
-        frame = self.framing.frame
-        if parts == chunk.parts and parts:
-            return [Block(frame(parts), before, after)]
-        first = next(
-            (i for i, part in enumerate(parts) if chunk.parts and part is chunk.parts[0]), 0
-        )
-        last = first + len(chunk.parts)
-        pieces = [
-            (parts[:first], None, before),
-            (parts[first:last], before, chunk.place),
-            (parts[last:], None, after),
-        ]
-        return [Block(frame(some), where, then) for some, where, then in pieces if some]
+    # ── the head ──
 
-    def data_of(self, block: Block) -> bytes:
-        """Get the bytes of a block, if need be from the journal; raises JournalError."""
-        data = block.data
-        if data is None:
-            data = block.data = self._read_again(block)
-            self._shelf.put(block)
-        return data
-
-    def _read_again(self, block: Block) -> bytes:
-        if block.before is None:
-            raise JournalError("what opens a stream cannot be read again")
-        data = self.framing.frame(self.feed.read_again(block.before, block.after))
-        if len(data) != block.size:
-            raise JournalError("what a viewer was being sent is no longer there")
-        return data
-
-    def advance(self) -> Turn:
-        """Send what is new to all at the head."""
+    def advance(self, until: float) -> Turn:
+        """Send what is new to those at the head, or to more of them, until about that time."""
         turn = Turn([], [])
-        if self.viewer is None:
+        if not self._pending and not self._begin_round():
             return turn
-        before = self.viewer.place
-        blocks, has_more = self.read(self.viewer)
-        self._link(before, blocks)
-        for index, block in enumerate(blocks):
-            self._send_all(blocks[index:], block, turn.doubtful)
-        if self.viewer.finished:
-            turn.complete.extend(self.heads.values())
-        if not self.heads:
-            self.viewer = None
-        return turn._replace(has_more=has_more and not turn.complete)
+        while self._pending:
+            self._send_to_some(turn)
+            if monotonic() >= until:
+                break
+        return turn._replace(has_more=bool(self._pending) or self._has_more)
 
-    def _link(self, before: Place, blocks: list[Block]) -> None:
-        """Have blocks follow those that the head made before."""
-        if self._tail is not None and self._tail.after != before:
-            self._tail = None
+    def _begin_round(self) -> bool:
+        """Read what is new to those at the head; tells whether there may be something."""
+        if not self.heads or self.viewer is None:
+            return False
+        self._blocks, self._has_more = self._read(self.viewer)
+        # For nobody it would only be kept.
+        self._latest = self._blocks[0] if self._blocks and self.others else None
+        if self._blocks:
+            self._pending, self.heads = self.heads, {}
+        return bool(self._blocks) or self._has_more
+
+    def _send_to_some(self, turn: Turn) -> None:
+        some = dict(islice(self._pending.items(), _SLICE))
+        for fd in some:
+            del self._pending[fd]
+        for index, block in enumerate(self._blocks):
+            for fd, sent in _send_all(some, block):
+                connection = some.pop(fd)
+                self._fall_behind(connection, self._blocks[index:], max(sent, 0))
+                if sent < 0:
+                    # Why, its own next send finds out: in errno there is that of the last one only.
+                    turn.doubtful.append(connection)
+        self.heads.update(some)
+        if self._blocks[-1].is_last:
+            turn.complete.extend(some.values())
+
+    def _fall_behind(self, connection: Connection, blocks: tuple[Block, ...], sent: int) -> None:
+        """Take one from the head, which has yet to be sent these blocks."""
+        place = blocks[-1].after
+        self.others.add(connection)
+        connection.blocks, connection.sent = blocks, sent
+        connection.viewer = Viewer(self.feed, place, b"", monotonic())
+        connection.viewer.follow(place)
         for block in blocks:
-            if self._tail is not None:
-                self._tail.next = block
-            self._tail = block
-            if block.before is not None:
-                self._begins[block.before] = block
-
-    def _send_all(self, blocks: list[Block], block: Block, doubtful: list[Connection]) -> None:
-        data, size, flags, call = block.data, block.size, FLAGS, push
-        if not size:
-            # What ends a body that the end of its connection ends.
-            return
-        # A loop of nothing but sends: here a thousand viewers cost what they cost.
-        short = [(fd, sent) for fd in self.heads if (sent := call(fd, data, size, flags)) != size]
-        for fd, sent in short:
-            connection = self.heads[fd]
-            self.fall_behind(connection, blocks, max(sent, 0))
-            if sent < 0:
-                # Why, its own next send finds out: in errno there is that of the last one only.
-                doubtful.append(connection)
-        if self.others:
             self._shelf.put(block)
 
-    def fall_behind(self, connection: Connection, blocks: list[Block], sent: int = 0) -> None:
-        """Take one from the head, which has yet to be sent these blocks."""
-        del self.heads[connection.fd]
-        self.others.add(connection)
-        connection.blocks = deque(blocks)
-        connection.last = blocks[-1]
-        connection.sent = sent
-        if self.viewer is not None:
-            # Without an opening, and due for nothing that the head was sent.
-            connection.viewer = Viewer(self.feed, self.viewer.place, b"", monotonic())
-            connection.viewer.finished = self.viewer.finished
+    # ── those who are behind ──
 
-    def join(self, connection: Connection) -> bool:
-        """Have one that has everything go on with the head, if it is there, or by making it."""
-        viewer = connection.viewer
-        if viewer is None or connection.blocks or viewer.is_new:
+    def catch_up(self, connection: Connection) -> bool:
+        """Send one more block to one that is behind; gives whether it can be sent more at once.
+
+        Raises OSError where it cannot, JournalError where what it lacks is gone.
+        """
+        if not connection.blocks:
+            return self._refill(connection)
+        block = connection.blocks[0]
+        if not connection.push(self._data_of(block)):
+            self._shelf.put(block)
             return False
-        if self.viewer is None:
+        connection.blocks = connection.blocks[1:]
+        connection.is_over = block.is_last
+        return not block.is_last
+
+    def _refill(self, connection: Connection) -> bool:
+        """Find what follows for one that was sent all it had; gives whether there may be something."""
+        viewer = connection.viewer
+        if viewer is None or self._join(connection, viewer):
+            return False
+        self.asides.discard(connection)
+        if viewer.is_new:
+            connection.blocks = (Block(self.framing.frame((viewer.open(),)), None, viewer.place),)
+            return True
+        block = self._find(viewer.place)
+        if block is not None:
+            connection.blocks = (block,)
+            viewer.follow(block.after)
+            return True
+        connection.blocks, has_more = self._read(viewer)
+        if connection.blocks or has_more:
+            return True
+        if not self.has_heads:
             self.viewer = viewer
-        elif self.viewer.place != viewer.place:
+        if not self._join(connection, viewer):
+            self.asides.add(connection)
+        return False
+
+    def _find(self, place: Place) -> Block | None:
+        latest = self._latest
+        return latest if latest and latest.before == place else self._begins.get(place)
+
+    def _join(self, connection: Connection, viewer: Viewer) -> bool:
+        """Have one go on with the head, if it is there."""
+        if self.viewer is None or self.viewer.place != viewer.place or viewer.is_new:
             return False
         self.others.discard(connection)
-        connection.viewer = connection.blocks = connection.last = None
+        self.asides.discard(connection)
+        connection.viewer = None
         self.heads[connection.fd] = connection
         return True
 
     def remove(self, connection: Connection) -> None:
         """Forget one."""
         self.heads.pop(connection.fd, None)
+        self._pending.pop(connection.fd, None)
         self.others.discard(connection)
-        if not self.heads:
-            self.viewer = None
+        self.asides.discard(connection)
 
-    def catch_up(self, connection: Connection) -> bool:
-        """Send one more block to one that is behind; gives whether it can be sent more at once.
+    # ── blocks ──
 
-        Raises OSError where it has gone, JournalError where it cannot be sent the rest.
-        """
-        if not connection.blocks and not self._refill(connection):
-            return False
-        blocks = connection.blocks
-        if not blocks:
-            return True
-        block = blocks[0]
-        if not connection.push(block, self.data_of(block)):
+    def _read(self, viewer: Viewer) -> tuple[tuple[Block, ...], bool]:
+        """Make blocks of what a viewer is to be sent now; gives whether there may be more, too."""
+        before = viewer.place
+        chunk = self._read_chunk(viewer)
+        extra = viewer.take(chunk, monotonic())[len(chunk.parts) :]
+        blocks = []
+        if chunk.parts or chunk.is_last:
+            data = self._frame(chunk.parts, is_last=chunk.is_last)
+            again = before if self._shares else None
+            blocks.append(Block(data, again, chunk.place, is_last=chunk.is_last))
+            if viewer is not self.viewer and again and len(self.others) > 1:
+                self._begins[again] = blocks[0]
+                self._shelf.put(blocks[0])
+        if extra and not chunk.is_last:
+            blocks.append(Block(self._frame(extra), None, viewer.place))
+        return tuple(blocks), chunk.has_entries
+
+    def _read_chunk(self, viewer: Viewer) -> Chunk:
+        place, head = viewer.place, self.viewer
+        if viewer is not head and head and place.reading.offset < head.place.reading.offset:
+            # All at once, or who is behind would be sent each line by itself; and not beyond the
+            # head, or it would never be there.
+            return self.feed.read_to(place, head.place.reading.offset)
+        return self.feed.read(place, self.feed.journal.moved)
+
+    def _frame(self, parts: tuple[bytes, ...], *, is_last: bool = False) -> bytes:
+        data = self.framing.frame(parts) if parts else b""
+        return data + self.framing.end if is_last else data
+
+    def _data_of(self, block: Block) -> bytes:
+        """Get the bytes of a block, if need be from the journal; raises JournalError."""
+        if block.data is None:
+            block.data = self._read_again(block)
             self._shelf.put(block)
-            return False
-        blocks.popleft()
-        connection.is_over = block.is_last
-        return not block.is_last
+        return block.data
 
-    def _refill(self, connection: Connection) -> bool:
-        """Find what follows for one that has sent all it had; at the head it joins that."""
-        viewer, last = connection.viewer, connection.last
-        if viewer is None:
-            return False
-        block = self._begins.get(viewer.place) if last is None else last.next
-        if block is not None and not viewer.is_new:
-            connection.last = block
-            connection.blocks = deque([block])
-            viewer.place = block.after
-            return True
-        is_furthest = last is not None and last is self._tail
-        if (self.viewer is not None or is_furthest) and self.join(connection):
-            return False
-        return self._read_for(connection, viewer)
+    def _read_again(self, block: Block) -> bytes:
+        if block.before is None:
+            raise JournalError("what opens a stream cannot be read again")
+        parts = self.feed.read_again(block.before, block.after)
+        data = self._frame(parts, is_last=block.is_last)
+        if len(data) != block.size:
+            raise JournalError("what a viewer was being sent is no longer there")
+        return data
 
-    def _read_for(self, connection: Connection, viewer: Viewer) -> bool:
-        """Read for one that is where nobody of the head was."""
-        connection.last = None
-        blocks, has_more = self.read(viewer)
-        if not blocks and not has_more:
-            self.join(connection)
-            return False
-        connection.blocks = deque(blocks)
-        return True
+
+def _send_all(connections: dict[int, Connection], block: Block) -> list[tuple[int, int]]:
+    """Send a block; gives the descriptors of those who were not sent all of it, and how much."""
+    data, size, flags, call = block.data, block.size, FLAGS, push
+    # A loop of nothing but sends: here a thousand viewers cost what they cost.
+    return [(fd, sent) for fd in connections if (sent := call(fd, data, size, flags)) != size]

@@ -17,39 +17,26 @@ from ...journals.base import Journal
 from ...viewers import Viewer
 from .. import base
 from ..base import report, settle
-from .connections import Block, Connection, Done, Framing
+from .connections import PATIENCE, Block, Connection, Done, Framing
 from .groups import Group, Shelf
-from .sending import drain, glance, register, send, shut, unregister, wake
+from .sending import COUNT, NO_MEMORY, drain, glance, register, send, shut, unregister, wake
+from .watches import Watch
 from .wheel import Wheel
 
 __all__ = ["Engine"]
 
-#: Seconds that those who are behind get before the heads have their turn again.
-_TURN = 0.002
+#: Seconds that heads get before others have their turn, who are behind, or new.
+_HEADS_TURN = 0.005
+_OTHERS_TURN = 0.002
 #: Seconds without a look at the sockets while there is enough to do: to look lets go of the GIL.
 _BLIND = 0.005
 #: Seconds that a client has to close its end, once it was sent everything.
 _LINGER = 5.0
+#: Seconds between two looks at one that takes nothing; and where the kernel had no memory.
+_LOOK = 30.0
+_AGAIN = 0.05
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-
-
-class _Watch:
-    """A journal that is watched, for all groups of it."""
-
-    def __init__(self, journal: Journal, ring: Callable[[_Watch], None]) -> None:
-        self.journal = journal
-        self.groups: set[Group] = set()
-        self.is_rung = False
-        self.settle_at = monotonic() + base.SETTLE_SECONDS
-        self._ring = ring
-        self.stop = journal.watch(self.ring)
-
-    def ring(self) -> None:
-        """Tell the engine that something happened; once until it has looked."""
-        if not self.is_rung:
-            self.is_rung = True
-            self._ring(self)
 
 
 class Engine:
@@ -67,17 +54,17 @@ class Engine:
         self._epoll.register(self._bell, select.EPOLLIN | select.EPOLLET)
         self._is_asleep = False
         self._is_stopping = self._is_over = False
-        self._adopted: deque[Connection] = deque()
-        self._rung: deque[_Watch] = deque()
+        self._adopted: deque[tuple[Connection, Feed, Framing]] = deque()
+        self._rung: deque[Watch] = deque()
         self._moved: deque[Group] = deque()
         self._ready: deque[Connection] = deque()
         self._looked_at = 0.0
         self._shelf = Shelf()
-        self._wheel: Wheel[_Watch | Group | Connection | Callable[[], None]] = Wheel()
+        self._wheel: Wheel[Watch | Group | Connection | Callable[[], None]] = Wheel()
         self._attended: dict[int, Callable[[], None]] = {}
         self.connections: dict[int, Connection] = {}
         self._groups: dict[tuple[Feed, Framing], Group] = {}
-        self._watches: dict[Journal, _Watch] = {}
+        self._watches: dict[Journal, Watch] = {}
 
     # ── what a host needs ──
 
@@ -90,10 +77,7 @@ class Engine:
         try:
             while not self._is_stopping:
                 self._look()
-                self._take_in()
-                self._serve_heads()
-                self._serve_others()
-                self._serve_timers()
+                self._work()
             is_orderly = True
         finally:
             self._end_all(is_orderly=is_orderly)
@@ -113,14 +97,13 @@ class Engine:
         socket is still the caller's.
         """
         connection = Connection(sock, viewer, done)
-        connection.group = Group(viewer.feed, framing, self._shelf)
         if head:
-            connection.blocks = deque([Block(head, None, viewer.place)])
-        self._adopted.append(connection)
+            connection.blocks = (Block(head, None, viewer.place),)
+        self._adopted.append((connection, viewer.feed, framing))
         # In this order: who ends all takes what is there, and what comes later is found here.
         if self._is_over:
             with contextlib.suppress(ValueError):
-                self._adopted.remove(connection)
+                self._adopted.remove((connection, viewer.feed, framing))
                 raise EngineError("the engine runs no more")
         self._wake()
 
@@ -158,7 +141,8 @@ class Engine:
         # Nothing is unregistered: that would be so for the parent, too.
         self._epoll.close()
         self._close_bell()
-        for connection in [*self.connections.values(), *self._adopted]:
+        adopted = [connection for connection, *_ in self._adopted]
+        for connection in [*self.connections.values(), *adopted]:
             connection.sock.close()
 
     def _wake(self) -> None:
@@ -166,25 +150,32 @@ class Engine:
             self._is_asleep = False
             wake(self._bell)
 
-    def _ring(self, watch: _Watch) -> None:
+    def _ring(self, watch: Watch) -> None:
         self._rung.append(watch)
         self._wake()
 
     # ── what there is to do ──
 
+    def _work(self) -> None:
+        """Do a part of it, of some milliseconds."""
+        self._take_in()
+        self._serve_heads()
+        self._serve_others()
+        self._serve_timers()
+
     def _look(self) -> None:
         """Wait for something to do, or see what happened meanwhile."""
-        is_busy = bool(self._moved or self._ready)
+        is_busy = bool(self._moved or self._ready or self._adopted)
         now = monotonic()
         if is_busy and now - self._looked_at < _BLIND:
             return
         timeout = 0.0 if is_busy else self._patience(now)
         self._is_asleep = True
         # In this order: who rings from now on wakes.
-        if self._adopted or self._rung or self._is_stopping:
+        if self._rung or self._adopted or self._is_stopping:
             timeout = 0.0
         # To poll lets go of the GIL, even without waiting.
-        events = self._epoll.poll(timeout, 1024) if timeout else glance(self._epoll.fileno())
+        events = self._epoll.poll(timeout, COUNT) if timeout else glance(self._epoll.fileno())
         self._is_asleep = False
         self._looked_at = monotonic()
         for fd, event in events:
@@ -220,8 +211,9 @@ class Engine:
             self._ready.append(connection)
 
     def _take_in(self) -> None:
-        while self._adopted:
-            self._begin(self._adopted.popleft())
+        until = monotonic() + _OTHERS_TURN
+        while self._adopted and monotonic() < until:
+            self._begin(*self._adopted.popleft())
         while self._rung:
             watch = self._rung.popleft()
             # In this order: what is appended from now on rings again.
@@ -235,67 +227,75 @@ class Engine:
             group.is_moved = True
             self._moved.append(group)
 
-    def _begin(self, connection: Connection) -> None:
+    def _begin(self, connection: Connection, feed: Feed, framing: Framing) -> None:
         """Take in a new one: it is behind, until it turns out to have everything."""
-        group = self._join(connection.group)
+        group = self._groups.get((feed, framing)) or Group(feed, framing, self._shelf)
         connection.group = group
         group.others.add(connection)
-        group.feed.enter()
         self.connections[connection.fd] = connection
         try:
+            self._know(group)
             connection.prepare()
             register(self._epoll.fileno(), connection.fd, _EVENTS)
         except OSError:
             self._drop(connection, is_complete=False)
-            return
-        self._make_ready(connection)
+        except Exception as error:  # noqa: BLE001 - the streams of others go on
+            report(error)
+            self._drop(connection, is_complete=False)
+        else:
+            self._make_ready(connection)
 
-    def _join(self, group: Group) -> Group:
-        """Find the group that is the same, or make this one known."""
+    def _know(self, group: Group) -> None:
+        """Watch the journal of a group that is new."""
         key = group.feed, group.framing
-        known = self._groups.setdefault(key, group)
-        if known is group:
-            journal = group.feed.journal
-            watch = self._watches.get(journal)
-            if watch is None:
-                watch = self._watches[journal] = _Watch(journal, self._ring)
-                self._wheel.set(watch, watch.settle_at)
-            watch.groups.add(group)
-        return known
+        if key in self._groups:
+            return
+        self._groups[key] = group
+        # Once for all of a group, for whom nothing need be kept: the engine has blocks.
+        group.feed.enter()
+        journal = group.feed.journal
+        watch = self._watches.get(journal)
+        if watch is None:
+            watch = self._watches[journal] = Watch(journal, self._ring)
+            self._wheel.set(watch, watch.settle_at)
+        watch.groups.add(group)
 
     # ── turns ──
 
     def _serve_heads(self) -> None:
-        """Give each group that has moved one chunk."""
-        for _ in range(len(self._moved)):
+        """Give groups that have moved a chunk each, for a while."""
+        until = monotonic() + _HEADS_TURN
+        while self._moved:
             group = self._moved.popleft()
             group.is_moved = False
-            self._advance(group)
+            self._advance(group, until)
+            if monotonic() >= until:
+                break
 
-    def _advance(self, group: Group) -> None:
+    def _advance(self, group: Group, until: float) -> None:
         try:
-            turn = group.advance()
+            turn = group.advance(until)
         except Exception as error:  # noqa: BLE001 - others' streams go on
             self._fail(group, error)
             return
         for connection in turn.complete:
             self._complete(connection)
-        for connection in turn.doubtful:
+        for connection in [*turn.doubtful, *group.asides]:
             self._make_ready(connection)
         if turn.has_more:
             self._move(group)
-        elif group.viewer is not None:
+        else:
+            self._set_beat(group)
+
+    def _set_beat(self, group: Group) -> None:
+        if group.viewer is not None and group.heads:
             self._wheel.set(group, group.viewer.deadline())
-        for connection in group.others:
-            # Those that have everything wait for news, too; all others for room.
-            if not connection.blocks and not connection.is_over:
-                self._make_ready(connection)
 
     def _serve_others(self) -> None:
         """Give turns to those who are behind, one block each, for a while."""
         if not self._ready:
             return
-        until = monotonic() + _TURN
+        until = monotonic() + _OTHERS_TURN
         while self._ready and monotonic() < until:
             connection = self._ready.popleft()
             connection.is_ready = False
@@ -309,31 +309,54 @@ class Engine:
         try:
             if group.catch_up(connection):
                 self._make_ready(connection)
-        except OSError:
-            self._drop(connection, is_complete=False)
-            return
+                return
+        except OSError as error:
+            self._bear(connection, error)
         except JournalError:
             # What it was amid is removed: others are elsewhere.
             self._drop(connection, is_complete=False)
-            return
         except Exception as error:  # noqa: BLE001 - reported once, and not by a thousand viewers
             self._fail(group, error)
-            return
+        else:
+            self._leave(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        """Leave one for which there is nothing more to do now."""
+        group, viewer = connection.group, connection.viewer
         if connection.is_over:
             self._complete(connection)
+        elif viewer is None:
+            connection.be_patient(is_patient=False)
+            if len(group.heads) == 1:
+                # It made the head anew, where there may be more by now.
+                self._move(group)
+            self._set_beat(group)
+        elif connection.blocks:
+            self._wheel.set(connection, monotonic() + _LOOK)
+        else:
+            self._wheel.set(connection, viewer.deadline())
+
+    def _bear(self, connection: Connection, error: OSError) -> None:
+        if error.errno in NO_MEMORY:
+            # There is room, and so will be no event.
+            self._wheel.set(connection, monotonic() + _AGAIN)
+        else:
+            self._drop(connection, is_complete=False)
+
+    def _look_after(self, connection: Connection, now: float) -> None:
+        """See whether one that takes nothing is still there; in vain it waits only so long."""
+        silence = now - connection.taken_at
+        if silence >= PATIENCE:
+            self._drop(connection, is_complete=False)
             return
-        if connection.viewer is None and len(group.heads) == 1:
-            # It made the head anew, where there may be more by now.
-            self._move(group)
-        if not connection.blocks:
-            viewer = connection.viewer or group.viewer
-            if viewer is not None:
-                self._wheel.set(connection if connection.viewer else group, viewer.deadline())
+        if silence >= _LOOK:
+            connection.be_patient(is_patient=True)
+        self._make_ready(connection)
 
     def _serve_timers(self) -> None:
         now = monotonic()
         for thing in self._wheel.due(now):
-            if isinstance(thing, _Watch):
+            if isinstance(thing, Watch):
                 self._settle(thing, now)
             elif isinstance(thing, Group):
                 self._tick(thing, now)
@@ -341,18 +364,16 @@ class Engine:
                 self._is_called(thing)
             elif thing.is_over:
                 self._drop(thing, is_complete=True)
-            elif not thing.blocks and thing.viewer is not None:
-                self._make_ready(thing)
+            elif thing.viewer is not None:
+                self._look_after(thing, now)
 
     def _tick(self, group: Group, now: float) -> None:
-        if group.viewer is None:
-            return
-        if group.viewer.deadline() <= now:
+        if group.viewer is not None and group.viewer.deadline() <= now:
             self._move(group)
         else:
-            self._wheel.set(group, group.viewer.deadline())
+            self._set_beat(group)
 
-    def _settle(self, watch: _Watch, now: float) -> None:
+    def _settle(self, watch: Watch, now: float) -> None:
         if not watch.groups:
             return
         if watch.settle_at <= now:
@@ -385,7 +406,7 @@ class Engine:
     def _fail(self, group: Group, error: Exception) -> None:
         """End all streams of a group, and of no other."""
         report(error)
-        for connection in [*group.heads.values(), *group.others]:
+        for connection in group.members:
             self._drop(connection, is_complete=False)
 
     def _drop(self, connection: Connection, *, is_complete: bool) -> None:
@@ -394,18 +415,18 @@ class Engine:
         del self.connections[connection.fd]
         self._wheel.drop(connection)
         unregister(self._epoll.fileno(), connection.fd)
-        connection.close(is_complete=is_complete)
-        self._tell(connection, is_complete=is_complete)
+        self._close(connection, is_complete=is_complete)
 
     def _detach(self, connection: Connection) -> None:
         """Take one from its group, which goes with its last one."""
         group = connection.group
         group.remove(connection)
-        group.feed.leave()
         connection.leave()
-        if not group.is_empty:
+        key = group.feed, group.framing
+        if group.has_heads or group.others or self._groups.get(key) is not group:
             return
-        self._groups.pop((group.feed, group.framing), None)
+        del self._groups[key]
+        group.feed.leave()
         self._wheel.drop(group)
         watch = self._watches[group.feed.journal]
         watch.groups.discard(group)
@@ -414,7 +435,8 @@ class Engine:
             self._wheel.drop(watch)
             del self._watches[group.feed.journal]
 
-    def _tell(self, connection: Connection, *, is_complete: bool) -> None:
+    def _close(self, connection: Connection, *, is_complete: bool) -> None:
+        connection.close(is_complete=is_complete)
         try:
             connection.done(is_complete)
         except Exception as error:  # noqa: BLE001 - a mistake of one adapter's
@@ -425,18 +447,18 @@ class Engine:
         self._is_over = True
         for watch in self._watches.values():
             watch.stop()
+        for group in self._groups.values():
+            group.feed.leave()
         for connection in self.connections.values():
-            is_complete = connection.is_over or (is_orderly and self._end(connection))
             if not connection.is_over:
-                connection.group.feed.leave()
                 connection.leave()
-            connection.close(is_complete=is_complete)
-            self._tell(connection, is_complete=is_complete)
+            is_complete = connection.is_over or (is_orderly and self._end(connection))
+            self._close(connection, is_complete=is_complete)
         while self._adopted:
-            connection = self._adopted.popleft()
+            connection, feed, framing = self._adopted.popleft()
+            connection.group = Group(feed, framing, self._shelf)
             connection.leave()
-            connection.close(is_complete=False)
-            self._tell(connection, is_complete=False)
+            self._close(connection, is_complete=False)
         self._epoll.close()
 
     def _end(self, connection: Connection) -> bool:

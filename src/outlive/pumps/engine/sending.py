@@ -10,7 +10,9 @@ import struct
 from socket import MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR
 
 __all__ = [
+    "COUNT",
     "FLAGS",
+    "NO_MEMORY",
     "check",
     "close",
     "drain",
@@ -40,11 +42,13 @@ _send_from.restype = ctypes.c_ssize_t
 _write = _libc["write"]
 _ONE = (1).to_bytes(8, "little")
 
-_FULL = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS, errno.ENOMEM}
+_FULL = {errno.EAGAIN, errno.EWOULDBLOCK}
+#: No room in the kernel, whatever room there is in the socket: nothing tells when to try again.
+NO_MEMORY = {errno.ENOBUFS, errno.ENOMEM, errno.EINTR}
 
 
 def check(sent: int) -> int:
-    """Tell how many bytes went; none where there is no room. Raises OSError where nobody is there."""
+    """Tell how many bytes went; none where there is no room. Raises OSError."""
     if sent >= 0:
         return sent
     code = ctypes.get_errno()
@@ -72,10 +76,12 @@ def shut(fd: int) -> None:
 
 
 def drain(fd: int) -> bool:
-    """Take and forget what came; gives whether more may come."""
-    while (got := _libc.recv(fd, _room, len(_room), MSG_DONTWAIT)) > 0:
-        pass
-    return bool(got < 0 and ctypes.get_errno() in _FULL)
+    """Take and forget what came, of a flood a part; gives whether more may come."""
+    for _ in range(_DRAUGHTS):
+        got = _libc.recv(fd, _room, len(_room), MSG_DONTWAIT)
+        if got <= 0:
+            return bool(got < 0 and ctypes.get_errno() in _FULL | NO_MEMORY)
+    return True
 
 
 def close(fd: int) -> None:
@@ -97,12 +103,14 @@ _DELETE = 2  # EPOLL_CTL_DEL
 _ADD = 1  # EPOLL_CTL_ADD, which Python does not name
 _epoll_wait = _libc["epoll_wait"]
 _EVENT = struct.Struct("=IQ" if platform.machine() == "x86_64" else "=I4xQ")
-_COUNT = 1024
-_room = ctypes.create_string_buffer(_EVENT.size * _COUNT)
+#: Events of one look: to drop so many takes some milliseconds.
+COUNT = 256
+_DRAUGHTS = 100
+_room = ctypes.create_string_buffer(_EVENT.size * COUNT)
 
 
 def glance(epoll: int) -> list[tuple[int, int]]:
     """See what happened to the sockets of an epoll, and wait for nothing."""
-    found = check(_epoll_wait(epoll, _room, _COUNT, 0))
+    found = check(_epoll_wait(epoll, _room, COUNT, 0))
     data = ctypes.string_at(_room, found * _EVENT.size)
     return [(fd & 0x7FFFFFFF, event) for event, fd in _EVENT.iter_unpack(data)]
