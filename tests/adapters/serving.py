@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
+from outlive import platforms
 from outlive.stores import DirectoryStore
 from tests.adapters.proxies import Nginx
 from tests.helpers import eventually, free_port
@@ -210,19 +211,19 @@ class Served:
         end = f"\0{self.folder / 'store'}\0".encode()
         open_files = [
             file.resolve().name
-            for process in Path("/proc").glob("[0-9]*")
-            if _read(process / "cmdline").endswith(end)
-            for file in process.glob("fd/*")
+            for process in platforms.list_processes()
+            if read_process(process, "cmdline").endswith(end)
+            for file in Path(f"/proc/{process}/fd").glob("*")
         ]
-        lines = [line.split() for line in _read(Path("/proc/net/tcp")).decode().splitlines()[1:]]
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         ours = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(f":{self._port:04X}")}
         return len(ours.intersection(open_files))
 
 
-def _read(file: Path) -> bytes:
-    """Read a file of a process that may be gone."""
+def read_process(pid: int, name: str) -> bytes:
+    """Read what the kernel knows of a process, which may be gone."""
     try:
-        return file.read_bytes()
+        return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -13,12 +15,14 @@ import uvicorn
 from fastapi import BackgroundTasks, FastAPI, Request
 from starlette.middleware.base import BaseHTTPMiddleware
 
+from outlive import platforms
 from outlive.adapters.asgi import PUBLIC, application, respond
 from outlive.adapters.asgi.uvicorn import Protocol
 from outlive.entries import End, Kind, RunRecord, State
 from outlive.pumps.engine import stop
 from outlive.runs import Run
 from outlive.stores import MemoryStore
+from tests.adapters.serving import SERVERS, Served, read_process
 from tests.helpers import eventually
 from tests.standalone.servers import PATIENCE, Connection, dechunk
 
@@ -85,12 +89,6 @@ def serving(**options: Any) -> Iterator[Serving]:
     finally:
         served.stop()
         stop()
-
-
-@pytest.fixture(autouse=True)
-def engine(monkeypatch) -> None:
-    """Have an engine."""
-    monkeypatch.setenv("OUTLIVE_ENGINE", "thread")
 
 
 def body_of(connection: Connection) -> bytes:
@@ -229,6 +227,40 @@ def test_a_client_that_leaves_is_noticed():
             viewer.until(b"first\n")
             assert served.watchers() == 1
         eventually(lambda: served.watchers() == 0)
+
+
+def workers(served: Served) -> set[int]:
+    """List the processes that uvicorn started to serve."""
+    found = platforms.list_processes().values()
+    children = {process.pid for process in found if process.parent == served.process.pid}
+    return {pid for pid in children if b"spawn_main" in read_process(pid, "cmdline")}
+
+
+def test_workers_that_are_killed_take_no_viewer_along(tmp_path):
+    """Connections are the engine's, which is a process of its own; others come in their place."""
+    kind = SERVERS["FastAPI on uvicorn with our protocol"]
+    with (
+        Served(kind._replace(options=f"{kind.options} --workers 2"), tmp_path) as served,
+        contextlib.ExitStack() as stack,
+    ):
+        writer = served.store.create(RunRecord(id=RUN, title="served", started_at=0))
+        path = f"/live/runs/{RUN}?format=sse"
+        viewers = [stack.enter_context(served.ask(path)) for _ in range(6)]
+        writer.append(Kind.OUT, b"first\n")
+        for viewer in viewers:
+            viewer.until(b"first")
+        assert served.handed_over() == 6
+        eventually(lambda: len(workers(served)) == 2)
+        old = workers(served)
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: len(workers(served) - old) == 2)
+        writer.append(Kind.OUT, b"second\n")
+        writer.close(End(State.SUCCEEDED, 0))
+        for viewer in viewers:
+            body = viewer.to_end()
+            assert body.count(b"first") == body.count(b"second") == 1
+            assert b"event: end" in body
 
 
 def _make_context(*_: Any) -> ssl.SSLContext:
