@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from outlive.entries import BEGINNING
+from outlive.entries import BEGINNING, Kind
 from outlive.errors import EngineError, TooManyViewers
 from outlive.feeds import find_feed
 from outlive.formats.text import TextFormat
 from outlive.pumps.engine import CHUNKED, find_engine
 from outlive.pumps.engine.gates import FOLDER, find_gate, name_gate
 from outlive.pumps.engine.hosts import ThreadHost
+from outlive.pumps.engine.messages import HandOver, encode
 from outlive.pumps.engine.processes import ProcessHost, find_process
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from outlive.viewers import Viewer
@@ -133,11 +134,14 @@ def test_workers_that_start_at_once_have_one_engine(store, start, watch, listene
         stale.bind(address)
     workers = [start() for _ in range(4)]
     clients = [watch(worker.address, writer.journal.run) for worker in workers]
-    write_lines(writer, range(300))
     for client in clients:
-        client.wait_for(b"data: 299\n")
-        assert client.lines() == NUMBERS
+        client.wait_for(b"event: start\n")
     eventually(lambda: len(engines_of(store.path)) == 1)
+    write_lines(writer, range(300))
+    end_run(writer)
+    for client in clients:
+        client.wait_for_end()
+        assert client.lines() == NUMBERS
 
 
 def test_a_server_that_is_stopped_ends_its_streams_and_then_the_engine_leaves(store, start, watch):
@@ -201,18 +205,25 @@ def test_a_forked_child_has_a_connection_of_its_own(store, host):
     """As under gunicorn's preload: neither takes the other's answers."""
     writer = begin_run(store)
     write_lines(writer, range(1))
+
+    def check() -> None:
+        for _ in range(100):
+            with hand_over(host, store, writer.journal.run) as client:
+                assert client.recv(99) == b"2\r\n0\n\r\n"
+
     with hand_over(host, store, writer.journal.run) as first:
         child = os.fork()
         if not child:
-            with (
-                contextlib.suppress(BaseException),
-                hand_over(host, store, writer.journal.run) as second,
-            ):
-                os._exit(second.recv(99) != b"2\r\n0\n\r\n")
-            os._exit(2)
-        with hand_over(host, store, writer.journal.run) as third:
-            assert first.recv(99) == third.recv(99) == b"2\r\n0\n\r\n"
-        assert os.waitpid(child, 0)[1] == 0
+            with contextlib.suppress(BaseException):
+                check()
+                os._exit(0)
+            os._exit(1)
+        try:
+            check()
+        finally:
+            _, status = os.waitpid(child, 0)
+        assert status == 0
+        assert first.recv(99) == b"2\r\n0\n\r\n"
     assert len(engines_of(store.path)) == 1
 
 
@@ -281,8 +292,11 @@ def test_an_engine_that_does_not_answer_is_left_alone(store, host, monkeypatch):
         assert theirs.recv(99) == b""
 
 
-def test_descriptors_that_run_out_are_told(store, start, watch, listener):
-    """Who cannot be served by the engine is by the worker; those it has are served on."""
+def test_descriptors_that_run_out_are_told(store, start, host, watch, listener):
+    """Who cannot be served by the engine is by the worker; those it has are served on.
+
+    Once there are some again, the next worker is let in.
+    """
     writer = begin_run(store)
     start(listener, "prlimit", "--nofile=40:40", OUTLIVE_VIEWERS="1000")
     address, run = listener.getsockname(), writer.journal.run
@@ -295,7 +309,35 @@ def test_descriptors_that_run_out_are_told(store, start, watch, listener):
     assert 10 < len(served) < 40
     assert all(client.lines() == NUMBERS for client in served)
     refused = next(client for client in clients if b"refused" in client.data)
-    assert b"no descriptor left" in refused.data or b"open files" in refused.data
+    assert b"open files" in refused.data
+    with contextlib.ExitStack() as others:
+        for _ in range(3):
+            other = others.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            with find_gate(store.path) as path:
+                other.connect(path)
+        writer.append(Kind.OUT, b"300\n")
+        for client in served:
+            client.wait_for(b"data: 300\n")
+    for client in served:
+        client.close()
+
+    def is_let_in() -> bool:
+        host.forget()
+        with contextlib.suppress(EngineError):
+            hand_over(host, store, run).close()
+            return True
+        return False
+
+    eventually(is_let_in)
+
+
+def test_what_comes_without_its_descriptor_is_refused(store, host):
+    """The kernel drops it where the engine has none left for it."""
+    writer = begin_run(store)
+    viewer = make_viewer(store.journal(writer.journal.run))
+    with host._asking():
+        answer = host._ask(encode(HandOver.of(viewer, CHUNKED, b"", None)))
+    assert answer.refusal == "the engine has no descriptor left"
 
 
 def test_another_version_has_an_engine_of_its_own(store, host, monkeypatch):
@@ -330,6 +372,7 @@ def test_seats_are_counted_over_all_workers(store, host, monkeypatch):
         unnamed.name_run(run)
     other.forget()
     eventually(lambda: takes(host, run))
+    assert takes(host, run)
     with pytest.raises(TooManyViewers):
         unnamed.name_run(run) or host.take(run, "")
     theirs.close()

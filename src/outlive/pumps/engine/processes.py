@@ -101,13 +101,10 @@ class ProcessHost(Host):
 
     def _hand_over(self, message: HandOver, fd: int, seat: Seat | None) -> None:
         link = self._connect()
-        known = seat if isinstance(seat, EngineSeat) and seat.link is link else None
-        if known is not None:
-            message = message._replace(seat=known.number)
+        if isinstance(seat, EngineSeat) and seat.link is link:
+            message = message._replace(seat=seat.number)
         _check(self._ask(encode(message), fd))
         link.sock.send(encode(Begin()))
-        if known is not None:
-            known.is_left = True
 
     # ── its connection ──
 
@@ -185,7 +182,6 @@ class EngineSeat:
         self._host = host
         self.link = link
         self.number = number
-        #: Whether it is free again, or the engine's own matter.
         self.is_left = False
 
     def name_run(self, run: str) -> None:
