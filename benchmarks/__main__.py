@@ -24,6 +24,7 @@ from .measuring import Row
 from .ordinary import measure_ordinary
 from .peer_crowds import measure_peers
 from .prints import measure_prints
+from .proofs import measure_targets
 from .replays import measure_replay
 from .reports import Report, describe_machine, write_report
 from .resumption import measure_resumption
@@ -57,9 +58,14 @@ _SCENARIOS: dict[str, Callable[[Lab, Length], Report]] = {
 }
 
 
+#: Parts of the others, at a length of their own; so it is no part of all.
+_PROOFS = {"targets": measure_targets}
+
+
 def main() -> int:
     """Take the measurements that were named, or all."""
-    known = [*_MEASUREMENTS, *_SCENARIOS]
+    all_ = [*_MEASUREMENTS, *_SCENARIOS]
+    known = [*all_, *_PROOFS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", metavar="NAME", nargs="*", help=", ".join(known))
     parser.add_argument("--full", action="store_true", help="at full length: hours for peers")
@@ -70,7 +76,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began, missed = time.monotonic(), False
     with open_lab() as lab:
-        for name in options.names or known:
+        for name in options.names or all_:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             report = _measure(lab, name, FULL if options.full else SHORT)
             write_report(name, report)
@@ -81,8 +87,8 @@ def main() -> int:
 
 
 def _measure(lab: Lab, name: str, length: Length) -> Report:
-    if name in _SCENARIOS:
-        return _SCENARIOS[name](lab, length)
+    if scenario := (_SCENARIOS | _PROOFS).get(name):
+        return scenario(lab, length)
     return Report(_MEASUREMENTS[name](lab))
 
 

@@ -19,7 +19,8 @@ from .stalls import Straggler
 __all__ = ["measure_cold"]
 
 _VIEWERS, _RATE = 500, 1000
-_SETTLING, _BEFORE, _AFTER = 1.0, 5.0, 15.0
+#: Until the disk is done with what was written, too.
+_SETTLING, _BEFORE, _AFTER = 3.0, 5.0, 12.0
 
 
 class _Cold(NamedTuple):

@@ -11,23 +11,27 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlsplit
 
 from outlive.entries import End, Kind, State
 from outlive.runs import create_run
 from outlive.stores import DirectoryStore
 
-from .lab import Lab, read_url
+from .lab import Lab
 from .measuring import Row, alternate, compare, judge
+from .peers import Awaiting, FlaskProcesses, Load, Outlive, Standalone
+from .peers.environments import install
 
 __all__ = ["measure_replay"]
 
 _ROUNDS = 5
 _LINE = b"x" * 99 + b"\n"
-#: What an entry holds, lines per entry, entries, and the formats with the least ratio to nginx.
-_SHAPES: tuple[tuple[str, int, int, dict[str, float | None]], ...] = (
-    ("64 KiB entries", 655, 4580, {"text": 0.5, "entries": 0.1, "sse": None}),
-    ("one-line entries", 1, 300_000, {"text": None, "entries": None, "sse": None}),
+#: Server; what an entry holds, lines per entry, entries; formats with the least ratio to nginx.
+_LARGE, _SMALL = ("64 KiB entries", 655, 4580), ("one-line entries", 1, 300_000)
+_CASES: tuple[tuple[type[Outlive], tuple[str, int, int], dict[str, float | None]], ...] = (
+    (FlaskProcesses, _LARGE, {"text": 0.8, "entries": 0.1, "sse": None}),
+    (FlaskProcesses, _SMALL, {"text": None, "entries": None, "sse": None}),
+    (Awaiting, _LARGE, {"text": 0.5, "sse": None}),
+    (Standalone, _LARGE, {"text": 0.5, "sse": None}),
 )
 #: Lines per second of `sse`, from large entries.
 _LINES = 2_000_000
@@ -47,20 +51,23 @@ def measure_replay(lab: Lab) -> list[Row]:
     """Measure each format for large entries and for the smallest."""
     if not shutil.which("nginx"):
         return [Row("replay", "not measured", "nginx is missing: apt-get install nginx-light")]
+    install({kind.name: (kind.packages, {}) for kind, _, _ in _CASES})
     rows = []
-    with lab.store() as store, _nginx(lab) as (folder, theirs):
-        runs = [_write_journal(store, lines, count) for _, lines, count, _ in _SHAPES]
-        server = lab.outlive("serve", "--no-auth", "--port", "0", store=store)
-        ours = urlsplit(read_url(server)).port or 0
-        for (shape, lines, count, formats), run in zip(_SHAPES, runs, strict=True):
+    with _nginx(lab) as (folder, theirs):
+        place = lab.make_folder()
+        store = DirectoryStore(place / "store")
+        runs = {shape: _write_journal(store, *shape[1:]) for shape in (_LARGE, _SMALL)}
+        for kind, shape, formats in _CASES:
+            peer = kind(lab, place, Load(viewers=1, rate=0, lines=0))
+            peer.start()
             for form, target in formats.items():
-                name = f"replay, {shape}, {form}"
-                path = f"/runs/{run}?format={form}"
-                (folder / "body").write_bytes(_get(ours, path))
-                rows.append(
-                    _measure(lab, name, (ours, path), theirs, lines=lines * count, target=target)
-                )
-        lab.stop(server)
+                name = f"replay, {kind.name.removeprefix('Outlive: ')}, {shape[0]}, {form}"
+                path = f"{peer.prefix}/runs/{runs[shape]}?format={form}"
+                (folder / "body").write_bytes(_get(peer.port, path))
+                ours, lines = (peer.port, path), shape[1] * shape[2]
+                rows.append(_measure(lab, name, ours, theirs, lines=lines, target=target))
+            peer.stop()
+        shutil.rmtree(place)
     return rows
 
 
@@ -77,7 +84,7 @@ def _measure(
     row = compare(name, own, other, "nginx", work=size, unit="MB/s", at_least=target)
     speed = lines / median(own)
     row = row._replace(ours=f"{row.ours}, {speed:,.0f} lines/s")
-    if name.endswith("64 KiB entries, sse"):
+    if name.endswith(f"{_LARGE[0]}, sse"):
         least, verdict = judge(speed, at_least=_LINES, show=lambda value: f"{value:,.0f} lines/s")
         row = row._replace(target=least, verdict=verdict)
     return row

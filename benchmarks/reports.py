@@ -28,6 +28,12 @@ class Report:
     tables: list[str] = field(default_factory=list)
     records: list[dict[str, object]] = field(default_factory=list)
 
+    def add(self, other: Report) -> None:
+        """Take over all of another one."""
+        self.rows.extend(other.rows)
+        self.tables.extend(other.tables)
+        self.records.extend(other.records)
+
     def render(self) -> str:
         """Write all of it (Markdown)."""
         return "\n\n".join([*self.tables, *([render(self.rows)] if self.rows else [])])

@@ -12,6 +12,7 @@ from .outlives import (
     FastApi,
     FlaskProcesses,
     FlaskThreads,
+    Outlive,
     Standalone,
     with_engine,
 )
@@ -30,9 +31,11 @@ __all__ = [
     "FlaskThreads",
     "Load",
     "Nchan",
+    "Outlive",
     "Peer",
     "Sender",
     "SseStarlette",
+    "Standalone",
     "with_engine",
 ]
 

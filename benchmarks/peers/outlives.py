@@ -76,18 +76,17 @@ class FastApi(Outlive):
 
     name = "Outlive: FastAPI, uvicorn"
     packages = ("fastapi",)
+    options: tuple[str, ...] = ("--http", "outlive.adapters.asgi.uvicorn:Protocol")
 
     def start(self) -> None:
-        self.uvicorn("outlive_on_fastapi:app")
+        self.uvicorn("outlive_on_fastapi:app", *self.options)
 
 
 class Awaiting(FastApi):
     """The awaiting pump, as on any server of ASGI."""
 
     name = "Outlive: FastAPI, uvicorn, awaiting"
-
-    def start(self) -> None:
-        self.uvicorn("outlive_on_fastapi:app")
+    options = ()
 
 
 class FlaskThreads(Outlive):
