@@ -36,7 +36,7 @@ reference: setup
 	@PYTHONPATH=. $(PYTHON) scripts/servers.py
 
 bench: setup
-	$(PYTHON) -m benchmarks
+	@$(PYTHON) -m benchmarks; missed=$$?; benchmarks/.venv/bin/python -m benchmarks.plots; exit $$missed
 
 clean:
 	rm -rf .venv benchmarks/.venv benchmarks/results build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -26,7 +26,7 @@ from .peer_crowds import measure_peers
 from .prints import measure_prints
 from .proofs import measure_targets
 from .replays import measure_replay
-from .reports import Report, describe_machine, write_report
+from .reports import Report, describe_machine, tell_progress, write_report
 from .resumption import measure_resumption
 from .soaks import measure_soak
 from .stalls import measure_stalled
@@ -77,7 +77,7 @@ def main() -> int:
     began, missed = time.monotonic(), False
     with open_lab() as lab:
         for name in options.names or all_:
-            print(f"measuring: {name}", file=sys.stderr, flush=True)
+            tell_progress(f"measuring: {name}")
             report = _measure(lab, name, FULL if options.full else SHORT)
             write_report(name, report)
             print(f"## {name}\n\n{report.render()}\n", flush=True)

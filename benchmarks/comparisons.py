@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from .crowds import Crowd, gather_crowd, gather_late
 from .lab import Lab
 from .peers import Load, Peer
 from .peers.environments import install, versions
+from .reports import tell_progress
 
 __all__ = ["Case", "Taken", "late", "live", "record", "render_crowds", "take", "tell_versions"]
 
@@ -63,7 +63,7 @@ def take(lab: Lab, case: Case, rounds: int) -> Taken:
         for peer in case.peers:
             if reasons[peer.name]:
                 continue
-            print(f"  {case.title}: {peer.name}", file=sys.stderr, flush=True)
+            tell_progress(f"{case.title}: {peer.name}")
             try:
                 taken[peer.name].append(gather(lab, peer, case.load))
             except (OSError, RuntimeError) as error:

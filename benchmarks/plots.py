@@ -140,11 +140,11 @@ def _draw_deliveries(records: list[_Record]) -> None:
                 due, speeds, style, color=color, marker="o", markersize=5, label=name,
                 linewidth=2.5 if style == "-" else 1.5,
             )  # fmt: skip
-    _mark_loads(axes, [record for record in records if _is_live(record)])
     axes.set(
         xscale="log", yscale="log", xlabel="viewers × lines per second",
         ylabel="lines delivered per second",
     )  # fmt: skip
+    _mark_loads(axes, [record for record in records if _is_live(record)])
     axes.grid(visible=True, color=_INK, alpha=0.25)
     axes.legend(frameon=False, labelcolor=_INK)
     axes.tick_params(colors=_INK, which="both")
@@ -161,6 +161,8 @@ def _mark_loads(axes: Any, records: Sequence[_Record]) -> None:  # noqa: ANN401 
     shown = [load for load in loads if load[1] <= 1000]
     labels = [f"{viewers:,} × {rate:,}" for _, viewers, rate in shown]
     axes.set_xticks([due for due, _, _ in shown], labels)
+    powers = (10**power for power in range(3, 8))
+    axes.set_yticks([*powers], ["1,000", "10,000", "100,000", "1 million", "10 million"])
     axes.minorticks_off()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .cold_starts import measure_cold
 from .comparisons import Case, live
 from .lab import Lab
@@ -22,7 +24,7 @@ from .peers import (
     with_engine,
 )
 from .replays import measure_replay
-from .reports import Report
+from .reports import Report, tell_progress
 from .stalls import measure_stalled
 
 __all__ = ["measure_targets"]
@@ -41,13 +43,24 @@ def measure_targets(lab: Lab, length: Length) -> Report:
     report = Report()
     for cases, times in ((_required(length.seconds), rounds), (_drawn(length.seconds / 2), 1)):
         report.add(measure_cases(lab, cases, times))
-    report.add(measure_runs(lab, length))
-    # A minute that nothing can shorten.
-    report.add(measure_stalled(lab, length._replace(rounds=1)))
-    report.add(measure_cold(lab, length))
-    report.add(Report(measure_replay(lab)))
-    report.add(measure_ordinary(lab, length))
+    for name, measure in _SCENARIOS.items():
+        tell_progress(name)
+        report.add(measure(lab, length))
     return report
+
+
+def _stall_once(lab: Lab, length: Length) -> Report:
+    # A minute that nothing can shorten.
+    return measure_stalled(lab, length._replace(rounds=1))
+
+
+_SCENARIOS: dict[str, Callable[[Lab, Length], Report]] = {
+    "runs": measure_runs,
+    "stalled": _stall_once,
+    "cold": measure_cold,
+    "replay": lambda lab, _: Report(measure_replay(lab)),
+    "ordinary": measure_ordinary,
+}
 
 
 def _required(seconds: float) -> list[Case]:

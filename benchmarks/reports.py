@@ -6,17 +6,20 @@ import json
 import os
 import platform
 import subprocess
+import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .measuring import Row, render
 
-__all__ = ["RESULTS", "Report", "describe_machine", "write_report"]
+__all__ = ["RESULTS", "Report", "describe_machine", "tell_progress", "write_report"]
 
 RESULTS = Path(__file__).parent / "results"
 
 #: The measurement's own load, per core; more is the work of others.
 _OWN_LOAD = 2
+_BEGAN = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,11 @@ class Report:
     def render(self) -> str:
         """Write all of it (Markdown)."""
         return "\n\n".join([*self.tables, *([render(self.rows)] if self.rows else [])])
+
+
+def tell_progress(what: str) -> None:
+    """Say on standard error what begins now, and how long it all has taken so far."""
+    print(f"{time.monotonic() - _BEGAN:5.0f} s  {what}", file=sys.stderr, flush=True)
 
 
 def write_report(name: str, report: Report) -> None:
