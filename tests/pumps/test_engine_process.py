@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -436,3 +438,17 @@ def test_the_setting_says_where_the_engine_is(store, setting, kind, monkeypatch)
     assert type(find_engine(journal)) is kind
     in_memory = begin_run(MemoryStore()).journal
     assert type(find_engine(in_memory)) is (type(None) if setting == "off" else ThreadHost)
+
+
+def test_where_there_is_no_engine_adapters_can_be_imported_nevertheless():
+    """Other systems have neither epoll nor the flags of Linux's sockets."""
+    program = """
+import select, socket, sys
+sys.platform = "darwin"
+for library, prefix in ((select, "epoll"), (select, "EPOLL"), (socket, "MSG_NOSIGNAL")):
+    for name in [name for name in vars(library) if name.startswith(prefix)]:
+        delattr(library, name)
+import outlive.pumps.engine.exchanges, outlive.pumps.engine.interposing
+assert outlive.pumps.engine.find_engine(None) is None
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ...feeds import Place
 from ...viewers import Viewer
@@ -16,7 +16,7 @@ from .sending import close, send
 if TYPE_CHECKING:
     from .groups import Group
 
-__all__ = ["CHUNKED", "CLOSED", "PATIENCE", "VANISHED", "Block", "Connection", "Done", "Framing"]
+__all__ = ["PATIENCE", "VANISHED", "Block", "Connection", "Done"]
 
 #: Called once nothing is sent any more, with whether all was; in the engine's thread.
 Done = Callable[[bool], None]
@@ -31,27 +31,6 @@ _RESET = struct.pack("ii", 1, 0)
 #: Of struct tcp_info: what was sent again, and probes of a shut window, each without an answer.
 _INFO = struct.Struct("2xBB")
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-
-
-class Framing(NamedTuple):
-    """How bytes become a body of HTTP/1.1: chunked, or ended by the end of the connection."""
-
-    is_chunked: bool
-
-    def frame(self, parts: tuple[bytes, ...]) -> bytes:
-        """Make one chunk of the body (RFC 9112, section 7.1)."""
-        if not self.is_chunked:
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-        size = sum(map(len, parts))
-        return b"".join((b"%x\r\n" % size, *parts, b"\r\n"))
-
-    @property
-    def end(self) -> bytes:
-        """What makes it complete."""
-        return b"0\r\n\r\n" if self.is_chunked else b""
-
-
-CHUNKED, CLOSED = Framing(is_chunked=True), Framing(is_chunked=False)
 
 
 class Block:

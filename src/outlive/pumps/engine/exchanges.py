@@ -16,7 +16,7 @@ from ...errors import EngineError
 from ...seats import OwnSeats
 from ...viewers import Viewer
 from . import EngineSeats, find_engine
-from .connections import Framing
+from .framings import Framing
 from .hosts import Host
 
 __all__ = ["EXTENSION", "Exchange", "Transfer", "find_seats", "find_transfer"]

@@ -10,7 +10,8 @@ from weakref import WeakValueDictionary
 from ...errors import JournalError
 from ...feeds import Chunk, Feed, Place
 from ...viewers import Viewer
-from .connections import Block, Connection, Framing
+from .connections import Block, Connection
+from .framings import Framing
 from .sending import FLAGS, push
 
 __all__ = ["Group", "Shelf"]

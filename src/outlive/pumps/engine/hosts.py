@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 
 from ...seats import OwnSeats
 from ...viewers import Seat, Viewer
-from . import threads
-from .connections import Framing
+from .framings import Framing
 
 __all__ = ["Host", "ThreadHost"]
 
@@ -43,4 +42,6 @@ class ThreadHost(Host):
     def adopt(
         self, sock: socket.socket, viewer: Viewer, framing: Framing, head: bytes = b""
     ) -> None:
+        from . import threads
+
         threads.adopt(sock, viewer, framing, head=head)

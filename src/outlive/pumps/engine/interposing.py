@@ -19,7 +19,7 @@ from typing import Protocol
 
 from ...errors import EngineError
 from ...viewers import Viewer
-from .connections import CHUNKED, CLOSED, Framing
+from .framings import CHUNKED, CLOSED, Framing
 
 __all__ = ["Interposed", "can_interpose", "hand_over", "read_framing"]
 

@@ -17,7 +17,8 @@ from ...journals.base import Journal
 from ...viewers import Viewer
 from .. import base
 from ..base import report, settle
-from .connections import PATIENCE, Block, Connection, Done, Framing
+from .connections import PATIENCE, Block, Connection, Done
+from .framings import Framing
 from .groups import Group, Shelf
 from .sending import COUNT, NO_MEMORY, drain, glance, register, send, shut, unregister, wake
 from .watches import Watch

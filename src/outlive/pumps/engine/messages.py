@@ -19,7 +19,7 @@ from ...formats import Format
 from ...journals.base import Journal
 from ...seats import Limits
 from ...viewers import Viewer
-from .connections import Framing
+from .framings import Framing
 from .listeners import Address
 
 __all__ = [

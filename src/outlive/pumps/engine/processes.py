@@ -19,7 +19,7 @@ from ... import platforms
 from ...errors import ConfigError, EngineError, TooManyViewers
 from ...seats import read_limits
 from ...viewers import Seat, Viewer
-from .connections import Framing
+from .framings import Framing
 from .gates import READY, find_gate
 from .hosts import Host
 from .listeners import address_of

@@ -9,7 +9,8 @@ import socket
 import threading
 
 from ...viewers import Viewer
-from .connections import Done, Framing
+from .connections import Done
+from .framings import Framing
 from .loop import Engine
 
 __all__ = ["adopt", "forget", "stop"]
