@@ -81,11 +81,13 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(*, auth: bool = False) -> Iterator[Served]:
+def serving(*, auth: bool = False, engine: bool = False) -> Iterator[Served]:
     """Serve a living run until the block is left."""
     store = MemoryStore()
     writer = store.create(RunRecord(id=RUN, title="served", started_at=time.time_ns()))
     server = Server(store, host="127.0.0.1", port=0, auth=auth)
+    if engine:
+        server.use_engine()
     server.start()
     served = Served(server, writer)
     try:

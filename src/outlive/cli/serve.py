@@ -27,6 +27,7 @@ def act(arguments: argparse.Namespace) -> int:
     """Serve until a signal says that it is enough."""
     store = store_of(arguments)
     server = make_server(arguments, store)
+    server.use_engine()
     enough = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:

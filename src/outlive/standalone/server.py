@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..adapters.asgi import Application
 from ..errors import ConfigError
+from ..settings import ENGINE
 from ..stores import Store
 from ..web.access import PUBLIC, Guard
 from ..web.answers import Site
@@ -61,6 +62,7 @@ class Server:
         self._streams = OpenStreams()
         site = Site(store=store, access=PUBLIC, guard=guard, on_goodbye=self._streams.say_goodbye)
         self._application = Application(site, self._streams.send)
+        self._has_engine = False
         self._http: HttpServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
@@ -72,6 +74,12 @@ class Server:
     def show_only(self, run: str) -> None:
         """Show one run and no other; to be called before the start."""
         self._application.site = replace(self._application.site, only=run)
+
+    def use_engine(self) -> None:
+        """Leave streams to an engine, until this process ends; to be called before the start."""
+        # In a thread: this process does nothing else.
+        os.environ.setdefault(ENGINE.variable, "thread")
+        self._has_engine = True
 
     def page(self, run: str = "") -> str:
         """Give the URL of a page, with the token that opens it."""
@@ -90,7 +98,11 @@ class Server:
                 return
             from .serving import make_http_server
 
-            server = make_http_server(self._application, shutdown_seconds=STALL_SECONDS)
+            server = make_http_server(
+                self._application,
+                shutdown_seconds=STALL_SECONDS,
+                has_engine=self._has_engine,
+            )
             asyncio.run(self._main(server))
         finally:
             # Where it could not even begin, `stop` must not wait for that.

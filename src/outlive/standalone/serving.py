@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .. import platforms
 from ..adapters.asgi import Application
+from ..adapters.asgi.uvicorn import Lending
 from .server import BACKLOG
 
 __all__ = ["HttpServer", "make_http_server"]
@@ -25,15 +26,20 @@ SPARE_DESCRIPTORS = 64
 ACCEPTED_AT_ONCE = 32
 
 
-def make_http_server(application: Application, *, shutdown_seconds: float) -> HttpServer:
-    """Make the server; connections still open so long after its end are cut."""
+def make_http_server(
+    application: Application, *, shutdown_seconds: float, has_engine: bool
+) -> HttpServer:
+    """Make the server; connections still open so long after its end are cut.
+
+    With an engine, those of streams are let go.
+    """
     platforms.keep_freed_memory()
     # What a client does wrong is not this program's to report on its terminal.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
     config = uvicorn.Config(
         application,
         interface="asgi3",
-        http=DeadlineProtocol,
+        http=LendingProtocol if has_engine else DeadlineProtocol,
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -69,7 +75,9 @@ class DeadlineProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if limit != resource.RLIM_INFINITY and len(self.connections) > limit - SPARE_DESCRIPTORS:
+        # Of those that are free it is the lowest: so many are taken, the engine's included.
+        taken = self.transport.get_extra_info("socket").fileno()
+        if limit != resource.RLIM_INFINITY and taken > limit - SPARE_DESCRIPTORS:
             self.transport.abort()
         self._look = self.loop.call_later(REQUEST_SECONDS, self._look_again)
 
@@ -100,3 +108,7 @@ class DeadlineProtocol(H11Protocol):
             return
         self._seen = self.cycle if is_idle else ()
         self._look = self.loop.call_later(REQUEST_SECONDS, self._look_again)
+
+
+class LendingProtocol(Lending, DeadlineProtocol):
+    """Also lets go of the connections of streams."""
