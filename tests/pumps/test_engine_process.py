@@ -230,7 +230,7 @@ def test_a_forked_child_has_a_connection_of_its_own(store, host):
 
 
 def test_threads_hand_over_at_once(store, host):
-    """Each gets its own answer."""
+    """Each gets its own answer, whoever leaves a seat meanwhile."""
     writer = begin_run(store)
     write_lines(writer, range(1))
     got: list[bytes] = []
@@ -240,7 +240,13 @@ def test_threads_hand_over_at_once(store, host):
             with hand_over(host, store, writer.journal.run) as client:
                 got.append(client.recv(99))
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    seats = [host.take(None, "") for _ in range(2000)]
+
+    def leave() -> None:
+        for seat in seats:
+            seat.leave()
+
+    threads = [threading.Thread(target=each) for each in [work] * 4 + [leave]]
     for thread in threads:
         thread.start()
     for thread in threads:

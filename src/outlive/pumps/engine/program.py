@@ -187,11 +187,12 @@ class Program:
         if isinstance(message, Begin):
             self._begin(worker)
             return
-        # With anything else its worker says that it goes on by itself.
-        worker.drop_pending()
         if isinstance(message, Leave):
+            # From any thread of the worker, so also while another hands over.
             worker.leave(message.seat)
             return
+        # With anything else its worker says that it goes on by itself.
+        worker.drop_pending()
         answer = Answer()
         try:
             self._grant(worker, message, fd)
