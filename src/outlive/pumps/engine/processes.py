@@ -169,7 +169,7 @@ class ProcessHost(Host):
     def _start(self, deadline: float) -> None:
         try:
             _start(self._store, deadline - monotonic())
-        except (ConfigError, EngineError, OSError, subprocess.SubprocessError) as error:
+        except (ConfigError, EngineError, OSError) as error:
             raise self._give_up(str(error)) from error
 
 
@@ -267,7 +267,7 @@ def _check(answer: Answer) -> None:
 def _start(store: Path, seconds: float) -> None:
     """Start an engine, unless another process does; returns once one listens.
 
-    Raises EngineError, OSError or SubprocessError where none can be.
+    Raises EngineError or OSError where none can be.
     """
     program = Path(__file__).with_name("__main__.py")
     # As supervisors: a fresh interpreter, without our threads and sockets, in a session of its own,
@@ -280,7 +280,11 @@ def _start(store: Path, seconds: float) -> None:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     ) as process:
-        told, _ = process.communicate(timeout=max(seconds, 0.0))
+        try:
+            told, _ = process.communicate(timeout=max(seconds, 0.0))
+        except subprocess.TimeoutExpired:
+            # It may still come; whoever asks next finds it.
+            raise EngineError("it does not listen in time") from None
     if not told.endswith(READY):
         lines = told.decode(errors="replace").strip().splitlines()
         raise EngineError(lines[-1] if lines else "it said nothing")
