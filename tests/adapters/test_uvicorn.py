@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -20,8 +21,9 @@ from outlive.adapters.asgi import PUBLIC, application, respond
 from outlive.adapters.asgi.uvicorn import Protocol
 from outlive.entries import End, Kind, RunRecord, State
 from outlive.pumps.engine import stop
+from outlive.pumps.engine.processes import find_process
 from outlive.runs import Run
-from outlive.stores import MemoryStore
+from outlive.stores import DirectoryStore, MemoryStore, Store
 from tests.adapters.serving import SERVERS, Served, read_process
 from tests.helpers import eventually
 from tests.standalone.servers import PATIENCE, Connection, dechunk
@@ -32,8 +34,8 @@ RUN = "a" * 20
 class Serving:
     """A uvicorn in a thread, and the writer of the one run that it shows."""
 
-    def __init__(self, **options: Any) -> None:
-        self.store = MemoryStore()
+    def __init__(self, store: Store | None = None, **options: Any) -> None:
+        self.store = store or MemoryStore()
         self.writer = self.store.create(RunRecord(id=RUN, title="served", started_at=0))
         self.app: Any = application(access=PUBLIC, store=self.store)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -81,9 +83,9 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(**options: Any) -> Iterator[Serving]:
+def serving(store: Store | None = None, **options: Any) -> Iterator[Serving]:
     """Serve a living run until the block is left."""
-    served = Serving(**options)
+    served = Serving(store, **options)
     try:
         yield served
     finally:
@@ -217,6 +219,21 @@ def test_viewers_do_not_count_as_connections():
         for _ in range(5):
             stack.enter_context(served.get()).until(b"first\n")
             eventually(lambda: served.holds() == (0, 0))
+
+
+def test_where_there_is_no_engine_the_server_goes_on(tmp_path, monkeypatch):
+    """What opens a stream was sent already, and is not sent again."""
+    monkeypatch.setenv("OUTLIVE_ENGINE", "process")
+    store = DirectoryStore(tmp_path / "store")
+    # One that could not be had is not asked for again at once.
+    find_process(store.path)._retry_at = math.inf
+    with serving(store) as served, served.get("sse", Connection="close") as viewer:
+        served.write(b"first\n")
+        viewer.until(b"first")
+        assert served.holds() == (1, 1)
+        served.end()
+        body = body_of(viewer)
+        assert body.count(b"event: start") == body.count(b"first") == 1
 
 
 def test_a_client_that_leaves_is_noticed():
