@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.adapters.serving import SERVERS, Served
+from tests.adapters.serving import ALL, SERVERS, Served
 
 Serve = Callable[[str], Served]
 
@@ -19,7 +19,7 @@ def serve(tmp_path_factory) -> Iterator[Serve]:
         def start(name: str) -> Served:
             if name not in started:
                 folder = tmp_path_factory.mktemp("served")
-                started[name] = stack.enter_context(Served(SERVERS[name], folder))
+                started[name] = stack.enter_context(Served(ALL[name], folder))
             return started[name]
 
         yield start
@@ -28,7 +28,7 @@ def serve(tmp_path_factory) -> Iterator[Serve]:
 @pytest.fixture(params=SERVERS)
 def served(request, serve) -> Served:
     """Give each server in turn; what its row says that it cannot must fail."""
-    reason = SERVERS[request.param].cannot.get(request.node.originalname)
+    reason = ALL[request.param].cannot.get(request.node.originalname)
     if reason is not None:
         request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     return serve(request.param)

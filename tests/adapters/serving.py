@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from outlive import platforms
@@ -37,6 +37,10 @@ class Server(NamedTuple):
     command: str
     #: What users should set, too; it comes behind the first word of the command.
     options: str = ""
+    #: Whether it lets go of the connections of streams, which then have neither thread nor task.
+    lets_go: bool = False
+    #: What OUTLIVE_ENGINE says.
+    engine: str = "process"
     #: Viewers at once, with these options; None for as many as OUTLIVE_VIEWERS allows.
     viewers: int | None = None
     #: Seconds after which a silent stream is cut, in formats that have no heartbeat; None for never.
@@ -65,32 +69,28 @@ _FLASK = "tests.adapters.apps.flask_app"
 _FASTAPI = "tests.adapters.apps.fastapi_app"
 _PROTOCOL = "--http outlive.adapters.asgi.uvicorn:Protocol"
 SERVERS = {
-    "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app"),
-    "Flask on its own server": Server(f"flask --app {_FLASK} run --port 0", version="1.1"),
+    "WSGI on wsgiref with threads": Server("tests.adapters.apps.wsgi_app", lets_go=True),
+    "Flask on its own server": Server(
+        f"flask --app {_FLASK} run --port 0", version="1.1", lets_go=True
+    ),
+    "Flask on gunicorn sync": Server(f"{GUNICORN} {_FLASK}:app", "-k sync", lets_go=True),
     "Flask on gunicorn gthread": Server(
-        f"{GUNICORN} {_FLASK}:app", "-k gthread --threads 16", viewers=15
+        f"{GUNICORN} {_FLASK}:app", "-k gthread --threads 4", lets_go=True
     ),
     "Flask on gunicorn gevent": Server(f"{GUNICORN} {_FLASK}:app", "-k gevent"),
-    "Flask on gunicorn sync": Server(
-        f"{GUNICORN} {_FLASK}:app",
-        "-k sync --workers 4",
-        viewers=4,
-        processes=4,
-        cannot={
-            "test_one_viewer_too_many_is_told_to_come_again": "a worker does nothing beside its stream, and one viewer too many waits until another leaves"
-        },
-    ),
     "Flask on waitress": Server(
         f"waitress --listen 127.0.0.1:0 {_FLASK}:app",
         "--threads 16 --channel-request-lookahead 1",
         viewers=15,
         uploads=False,
     ),
-    "CherryPy on its own server": Server("tests.adapters.apps.cherrypy_app", viewers=9),
-    "http.server on ThreadingHTTPServer": Server("tests.adapters.apps.http_server_app"),
-    "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0"),
+    "CherryPy on its own server": Server("tests.adapters.apps.cherrypy_app", lets_go=True),
+    "http.server on ThreadingHTTPServer": Server(
+        "tests.adapters.apps.http_server_app", lets_go=True
+    ),
+    "Django on runserver": Server(f"{_DJANGO} runserver --noreload 127.0.0.1:0", lets_go=True),
     "Django on gunicorn gthread": Server(
-        f"{GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 16", viewers=15
+        f"{GUNICORN} {_DJANGO}:wsgi", "-k gthread --threads 4", lets_go=True
     ),
     "Django on uvicorn": Server(f"uvicorn --port 0 {_DJANGO}:asgi", _PROTOCOL, uploads=False),
     "Django on daphne": Server(f"daphne --port 0 {_DJANGO}:asgi", uploads=False),
@@ -104,6 +104,28 @@ SERVERS |= {
     f"{name} behind nginx": SERVERS[name]._replace(nginx=True, silence=60, uploads=False)
     for name in ("Flask on gunicorn gthread", "FastAPI on uvicorn")
 }
+#: What those that let go can do where nobody takes it.
+_HELD: dict[str, dict[str, Any]] = {
+    "Flask on gunicorn sync": {
+        "options": "-k sync --workers 4",
+        "viewers": 4,
+        "processes": 4,
+        "cannot": {
+            "test_one_viewer_too_many_is_told_to_come_again": "a worker does nothing beside its stream, and one viewer too many waits until another leaves"
+        },
+    },
+    "Flask on gunicorn gthread": {"options": "-k gthread --threads 16", "viewers": 15},
+    "Django on gunicorn gthread": {"options": "-k gthread --threads 16", "viewers": 15},
+    "CherryPy on its own server": {"viewers": 9},
+}
+_HELD["Flask on gunicorn gthread behind nginx"] = _HELD["Flask on gunicorn gthread"]
+WITHOUT = {
+    name: kind._replace(lets_go=False, engine="off", **_HELD.get(name, {}))
+    for name, kind in SERVERS.items()
+    if kind.lets_go
+}
+#: Both, by their names.
+ALL = SERVERS | {f"{name}, without the engine": kind for name, kind in WITHOUT.items()}
 
 
 @dataclass
@@ -127,6 +149,7 @@ class Served:
                 **os.environ,
                 # From this address: where a server did not tell it, none would be refused.
                 **({} if self.kind.viewers else {"OUTLIVE_VIEWERS_PER_ADDRESS": str(MANY)}),
+                "OUTLIVE_ENGINE": self.kind.engine,
                 "OUTLIVE_STORE": str(self.folder / "store"),
                 "STEPS": str(self.folder),
                 **({"HEARTBEAT": "0.2"} if self.hurried else {}),

@@ -27,7 +27,7 @@ from outlive.adapters.django import PUBLIC, receive, respond
 from outlive.entries import RunRecord
 from outlive.errors import ConfigError
 from outlive.stores import DirectoryStore
-from tests.adapters.serving import SERVERS, Served
+from tests.adapters.serving import ALL, Served
 from tests.adapters.test_servers import EVENTS, new_name
 from tests.helpers import eventually
 
@@ -348,13 +348,19 @@ def test_what_is_not_received_is_told(project, exempt):
 
 
 @pytest.mark.parametrize(
-    "name", ["Django on runserver", "Django on gunicorn gthread", "Django on uvicorn"]
+    "name",
+    [
+        "Django on runserver",
+        "Django on runserver, without the engine",
+        "Django on gunicorn gthread, without the engine",
+        "Django on uvicorn",
+    ],
 )
 def test_an_open_stream_holds_no_connection_to_a_database(name, tmp_path):
     """Neither that of its view, though those are to be kept, nor those of its access hook."""
     work, other = new_name(), new_name()
     with (
-        Served(SERVERS[name], tmp_path) as served,
+        Served(ALL[name], tmp_path) as served,
         served.ask(f"/steps/{work}") as run,
         served.ask("/live/activity", **EVENTS) as activity,
     ):

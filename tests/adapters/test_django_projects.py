@@ -82,11 +82,11 @@ def test_a_command_starts_work_that_has_its_models(project):
     assert [record.title for record in records] == ["count"] * 2
 
 
-def test_a_reload_ends_streams_and_leaves_no_process(project):
+def test_a_reload_ends_streams_that_the_server_has_and_leaves_no_process(project):
     """Of a run that goes on elsewhere; its viewers find the new server in the same place."""
     place = f"--pythonpath {project} --settings shop.settings 127.0.0.1:PORT"
     run = "a" * 20
-    with Served(Server(f"django runserver {place}"), project) as served:
+    with Served(Server(f"django runserver {place}", engine="off"), project) as served:
         writer = served.store.create(RunRecord(id=run, title="x", started_at=1))
         writer.append(Kind.OUT, b"line 1\n")
         with served.ask(f"/live/runs/{run}") as viewer:

@@ -112,8 +112,9 @@ def test_a_connection_ends_with_its_stream():
 
 
 @pytest.mark.parametrize("kind", [HTTPServer, ThreadingHTTPServer, WaitingServer])
-def test_a_server_that_is_shut_down_cuts_its_streams(shown, kind):
+def test_a_server_that_is_shut_down_cuts_its_streams(shown, kind, monkeypatch):
     """It waits for none, also where it waits for its threads, or has none; and a cut can be seen."""
+    monkeypatch.setenv("OUTLIVE_ENGINE", "off")
     with contextlib.ExitStack() as stack:
         with serving(shown.handler, kind) as server:
             viewer = stack.enter_context(shown.watch(server))

@@ -1,4 +1,7 @@
-"""Workers that come and go, and servers that start anew, cost a viewer a reconnect and no line."""
+"""Workers that come and go, and servers that start anew, cost a viewer no line.
+
+Without the engine they cost each a reconnect; with it, not even that.
+"""
 
 import asyncio
 import contextlib
@@ -42,6 +45,11 @@ class Watched(NamedTuple):
     viewers: list[Returning]
 
 
+def visits(server: Server) -> int:
+    """Count how often each viewer comes, where one worker takes the place of another."""
+    return 1 if server.engine == "process" else 2
+
+
 @contextlib.contextmanager
 def watching(server: Server, folder: Path) -> Iterator[Watched]:
     """Serve and watch; at the end of the block the run ends, and nobody may have missed a line."""
@@ -71,7 +79,7 @@ def watching(server: Server, folder: Path) -> Iterator[Watched]:
                 one.ended = True
         assert served.stop(QUICKLY)
     assert all(one.text == b"".join(written) for one in viewers)
-    assert [one.connects for one in viewers] == [2, 2, 2]
+    assert [one.connects for one in viewers] == [visits(server)] * 3
     assert "Traceback" not in "".join(served.said)
 
 
@@ -82,13 +90,18 @@ def workers(served: Served) -> set[int]:
 
 
 def are_back(watched: Watched) -> bool:
-    """Tell whether all viewers have come back."""
-    return all(viewer.connects == 2 for viewer in watched.viewers)
+    """Tell whether all viewers are there again, or still."""
+    return all(viewer.connects == visits(watched.served.kind) for viewer in watched.viewers)
 
 
-def test_a_worker_that_has_served_enough_is_replaced(tmp_path):
+#: Whether the engine has the viewers, or a worker.
+BOTH = pytest.mark.parametrize("engine", ["process", "off"])
+
+
+@BOTH
+def test_a_worker_that_has_served_enough_is_replaced(tmp_path, engine):
     """`--max-requests` counts a stream as one, and waits for none."""
-    enough = Server(THREADED, "--max-requests 20 --max-requests-jitter 0")
+    enough = Server(THREADED, "--max-requests 20 --max-requests-jitter 0", engine=engine)
     with watching(enough, tmp_path) as watched:
         (old,) = workers(watched.served)
         for _ in range(20):
@@ -120,35 +133,38 @@ def test_more_viewers_than_a_worker_may_serve_come_to_the_end(tmp_path):
     assert all(one.text == b"0\n1\n" for one in viewers)
 
 
-def test_a_worker_that_hangs_is_replaced(tmp_path):
+@BOTH
+def test_a_worker_that_hangs_is_replaced(tmp_path, engine):
     """Once it was silent for longer than `--timeout`, here two seconds."""
-    with watching(Server(THREADED), tmp_path) as watched:
+    with watching(Server(THREADED, engine=engine), tmp_path) as watched:
         (old,) = workers(watched.served)
         os.kill(old, signal.SIGSTOP)
         watched.write()
         eventually(lambda: are_back(watched))
-        assert old not in workers(watched.served)
+        eventually(lambda: old not in workers(watched.served))
 
 
-def test_new_code_is_served_after_a_hangup(tmp_path):
+@BOTH
+def test_new_code_is_served_after_a_hangup(tmp_path, engine):
     """New workers are started by gunicorn, and the old ones end."""
-    with watching(Server(THREADED), tmp_path) as watched:
+    with watching(Server(THREADED, engine=engine), tmp_path) as watched:
         (old,) = workers(watched.served)
         watched.served.process.send_signal(signal.SIGHUP)
         eventually(lambda: are_back(watched), seconds=QUICKLY)
         eventually(lambda: old not in workers(watched.served), seconds=QUICKLY)
 
 
-def test_new_code_is_served_after_a_change_in_development(tmp_path):
+@BOTH
+def test_new_code_is_served_after_a_change_in_development(tmp_path, engine):
     """Flask's own server starts anew, by itself."""
     code = tmp_path / "app.py"
     code.write_text(f"from {FLASK} import app\n")
-    reloading = Server(f"flask --app {code} --debug run --port 0", version="1.1")
+    reloading = Server(f"flask --app {code} --debug run --port 0", version="1.1", engine=engine)
     with watching(reloading, tmp_path) as watched:
         (old,) = workers(watched.served)
         code.write_text(f"from {FLASK} import app  # changed\n")
         eventually(lambda: are_back(watched), seconds=QUICKLY)
-        assert old not in workers(watched.served)
+        eventually(lambda: old not in workers(watched.served), seconds=QUICKLY)
 
 
 def has_ended(journal: Journal) -> bool:

@@ -67,7 +67,10 @@ def find(served: Served, name: str) -> Run:
     return Run(served.store, records[0].id)
 
 
-@pytest.mark.parametrize("server", STREAMING)
+# To watch the activity is to ask the access hook, by its own process: the one `sync` worker.
+@pytest.mark.parametrize(
+    "server", [name.replace("sync", "sync, without the engine") for name in STREAMING]
+)
 def test_everybody_sees_the_bytes_come(serve, server):
     """Before the last one is sent."""
     served, name = serve(server), new_name()

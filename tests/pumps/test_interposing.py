@@ -11,7 +11,8 @@ from outlive.entries import End, Kind, State
 from outlive.errors import EngineError
 from outlive.journals.memory import MemoryWriter
 from outlive.pumps.blocking import BlockingPump
-from outlive.pumps.engine import CHUNKED, CLOSED, adopt, stop
+from outlive.pumps.engine import CHUNKED, CLOSED, stop
+from outlive.pumps.engine.hosts import Host, ThreadHost
 from outlive.pumps.engine.interposing import Interposed, can_interpose, read_framing
 from tests.formats.logs import make_journal
 from tests.pumps.pumpings import make_viewer
@@ -35,7 +36,10 @@ _CLOSED = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
         (_CLOSED + b"\r\nhello world", CLOSED),
         (_CLOSED + b"\r\nhello", None),
         (b"HTTP/1.0 200 OK\r\n\r\nhello world", CLOSED),
-        (b"HTTP/1.1 200 OK\r\n\r\nhello world", None),
+        (b"HTTP/1.1 200 OK\r\n\r\nhello world", CLOSED),
+        (b"HTTP/1.1 200 OK\r\n\r\nhello worl", None),
+        (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n", None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nhello world", None),
         (b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\nhello world", None),
         (b"HTTP/2 200\r\n\r\nhello world", None),
         (b"\x16\x03\x01 not plain at all", None),
@@ -56,14 +60,14 @@ def test_a_head_alone_is_taken_where_nothing_opens_the_stream():
 class Served:
     """A client, and a server of WSGI in a thread, which answers as those do."""
 
-    def __init__(self, adopt=adopt, *, skips=False, fails=False) -> None:
+    def __init__(self, host: Host | None = None, *, skips=False, fails=False) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.client = socket.create_connection(listener.getsockname())
             self.server, _ = listener.accept()
         self.client.settimeout(30)
         self.journal = make_journal([(Kind.OUT, b"one\n"), (Kind.OUT, b"two\n")], end=None)
         self.viewer = make_viewer(self.journal)
-        self._adopt, self._skips, self._fails = adopt, skips, fails
+        self._host, self._skips, self._fails = host or ThreadHost(), skips, fails
         self._thread = threading.Thread(target=self._serve)
 
     def answer(self, head: bytes, coding: bytes = b"") -> bytes:
@@ -80,7 +84,7 @@ class Served:
 
     def _serve(self) -> None:
         assert can_interpose(self.server, "127.0.0.1")
-        body = Interposed(self.viewer, self.server, self._adopt, BlockingPump(self.viewer))
+        body = Interposed(self.viewer, self.server, self._host, BlockingPump(self.viewer))
         prefix = self._head + b"\r\n" + self._coding
         for part in body:
             if part or not self._skips:
@@ -111,15 +115,18 @@ def test_the_client_gets_every_byte_once(head, coding, expected, skips):
     assert Served(skips=skips).answer(head, coding) == head + b"\r\n" + expected
 
 
-def refuse(*_: object, **__: object) -> None:
-    """Be an engine that is no more."""
-    raise EngineError("there is none")
+class DeadHost(ThreadHost):
+    """An engine that is no more."""
+
+    def adopt(self, *_: object, **__: object) -> None:
+        """Take nothing."""
+        raise EngineError("there is none")
 
 
 def test_where_the_engine_cannot_take_it_the_server_goes_on():
     """With nothing lost: the client does not notice."""
     expected = _CLOSED + b"\r\none\ntwo\nthe end of the server"
-    assert Served(refuse).answer(_CLOSED) == expected
+    assert Served(DeadHost()).answer(_CLOSED) == expected
 
 
 def test_what_a_server_says_to_an_error_reaches_the_client():
@@ -132,7 +139,7 @@ def test_a_connection_that_the_server_closed_is_let_go():
     """By then its descriptor may be another's, which is none of ours."""
     viewer = make_viewer(make_journal([], end=None), "sse")
     ours, theirs = socket.socketpair()
-    body = Interposed(viewer, ours, adopt, BlockingPump(viewer))
+    body = Interposed(viewer, ours, ThreadHost(), BlockingPump(viewer))
     next(body)
     other, end = socket.socketpair()
     descriptor = ours.fileno()
@@ -181,7 +188,7 @@ def test_a_stream_that_is_left_before_its_second_chunk_leaves_nothing():
     journal = make_journal([], end=None)
     ours, theirs = socket.socketpair()
     viewer = make_viewer(journal, "sse")
-    body = Interposed(viewer, ours, adopt, BlockingPump(viewer))
+    body = Interposed(viewer, ours, ThreadHost(), BlockingPump(viewer))
     next(body)
     body.close()
     ours.close()

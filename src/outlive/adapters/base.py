@@ -5,20 +5,24 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..activities import Activity
 from ..errors import ConfigError, RunNotFound
 from ..journals.base import Journal
+from ..pumps.engine import find_engine
 from ..runs import Run
 from ..settings import application_store
 from ..stores import Store
 from ..surroundings import Around, Place, Surroundings, join
 from ..web.access import Access
 from ..web.answers import Site
-from ..web.messages import Request, Response
+from ..web.messages import Request, Response, Stream
 from ..web.views import Mark, answer_activity, answer_run, answer_start
 from ..work.receptions import no_file
+
+if TYPE_CHECKING:
+    from ..pumps.engine.hosts import Host
 
 __all__ = [
     "Mark",
@@ -26,6 +30,7 @@ __all__ = [
     "Work",
     "check_access",
     "comes_in_form",
+    "find_host",
     "make_site",
     "respond",
 ]
@@ -113,6 +118,12 @@ def check_access(access: Access) -> Access:
             "access: give a function of request, action and run that is not async, or PUBLIC"
         )
     return access
+
+
+def find_host(stream: Stream) -> Host | None:
+    """Find the engine that may send a stream; what asks somebody for each entry, no engine can."""
+    viewer = stream.viewer
+    return None if viewer.format.asks else find_engine(viewer.feed.journal)
 
 
 class Headers(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import platforms
 from ..pumps.blocking import BlockingPump
-from ..pumps.engine import adopt
+from ..pumps.engine import EngineSeats
 from ..pumps.engine.interposing import Interposed, can_interpose
 from ..seats import OwnSeats
-from ..web.messages import Request, Response, Stream
+from ..web.messages import Request, Response, Seats, Stream
 from ..work.receptions import Reception
+from .base import find_host
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse
@@ -28,8 +28,8 @@ __all__ = [
     "Environ",
     "LongReception",
     "Pump",
-    "find_capacity",
     "find_connection",
+    "find_seats",
     "open_body",
     "open_stream",
     "read_environ",
@@ -75,21 +75,25 @@ def open_stream(
     """Pump a stream, by the engine where it can be; else `is_ending` is asked before each wait."""
     has_left = _find_leaving(environ)
     pump = BlockingPump(*stream, lambda: has_left() or is_ending(), _find_loss(environ))
-    connection = _find_plain(environ)
-    # What asks somebody else, for each entry, must not hold up others.
-    if connection is None or stream.viewer.format.asks:
-        return pump
-    return Interposed(*stream, connection, adopt, pump)
+    connection, host = _find_plain(environ), find_host(stream)
+    return (
+        pump if connection is None or host is None else Interposed(*stream, connection, host, pump)
+    )
 
 
 def _find_plain(environ: Environ) -> socket.socket | None:
     """Find the connection, where the engine may take it from this server."""
-    if not os.environ.get("OUTLIVE_ENGINE"):
+    if _has_body(environ):
         return None
     connection, is_named = _find_connection(environ)
     # What was found by looking must be the client's; named ones are, whatever a proxy calls it.
-    address = None if is_named else environ["REMOTE_ADDR"]
+    address = None if is_named else environ.get("REMOTE_ADDR", "")
     return connection if can_interpose(connection, address) else None
+
+
+def _has_body(environ: Environ) -> bool:
+    """Tell whether a request has a body: of one that nobody wanted, its server may read the rest."""
+    return environ.get("CONTENT_LENGTH", "") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in environ
 
 
 def read_environ(environ: Environ) -> Request:
@@ -107,7 +111,7 @@ def read_environ(environ: Environ) -> Request:
         headers=headers,
         native=environ,
         address=environ.get("REMOTE_ADDR", ""),
-        seats=OwnSeats(find_capacity(environ)),
+        seats=find_seats(environ),
     )
 
 
@@ -146,18 +150,22 @@ def _find_channel(environ: Environ) -> Any:  # noqa: ANN401 - waitress's, which 
     return getattr(environ.get("waitress.client_disconnected"), "__self__", None)
 
 
-def find_capacity(environ: Environ) -> int | None:
-    """Find out how many streams this server can hold, with a thread left for all else."""
-    if _find_plain(environ) is not None:
-        # Each has a descriptor, and no thread.
-        return 1 << 20
+def find_seats(environ: Environ, threads: int | None = None) -> Seats:
+    """Find where a viewer would sit: with the engine, or in one of the threads, if it holds one."""
+    threads = threads or _find_threads(environ)
+    # With a thread left for all else.
+    own = OwnSeats(None if threads is None else max(1, threads - 1))
+    return own if _find_plain(environ) is None else EngineSeats(own)
+
+
+def _find_threads(environ: Environ) -> int | None:
+    """Find out how many requests this server can answer at once, if it tells."""
     worker, channel = _find_worker(), _find_channel(environ)
     if worker is not None:
         kinds = {"gthread": worker.cfg.threads, "gevent": worker.cfg.worker_connections}
-        threads = kinds.get(worker.cfg.worker_class_str)
-    else:
-        threads = getattr(getattr(channel, "adj", None), "threads", None)
-    return None if threads is None else max(1, threads - 1)
+        return kinds.get(worker.cfg.worker_class_str)
+    threads: int | None = getattr(getattr(channel, "adj", None), "threads", None)
+    return threads
 
 
 def _find_worker() -> Any:  # noqa: ANN401 - gunicorn's, which is not imported here

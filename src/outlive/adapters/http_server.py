@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -14,12 +13,13 @@ from urllib.parse import unquote
 from .. import platforms
 from ..errors import ConfigError
 from ..pumps.blocking import BlockingPump
-from ..pumps.engine import CHUNKED, CLOSED, Framing, adopt
+from ..pumps.engine import CHUNKED, CLOSED, EngineSeats, Framing
 from ..pumps.engine.interposing import can_interpose, hand_over
+from ..seats import OwnSeats
 from ..web.access import PUBLIC, Access
 from ..web.answers import Site, answer
 from ..web.messages import Request, Response, Stream
-from .base import Mark, Place, Work, make_site
+from .base import Mark, Place, Work, find_host, make_site
 from .base import respond as respond_to
 
 __all__ = ["PUBLIC", "OutliveHandler", "respond"]
@@ -96,6 +96,7 @@ def _read_request(handler: BaseHTTPRequestHandler) -> Request:
         headers=headers,
         native=handler,
         address=(handler.client_address or ("",))[0],
+        seats=EngineSeats() if can_interpose(handler.connection) else OwnSeats(),
     )
 
 
@@ -138,10 +139,12 @@ def _stream(stream: Stream, handler: BaseHTTPRequestHandler) -> None:
 
 def _hand_over(stream: Stream, handler: BaseHTTPRequestHandler, framing: Framing) -> bool:
     """Give the connection to the engine, behind the head; False where the handler keeps it."""
-    if not os.environ.get("OUTLIVE_ENGINE") or stream.viewer.format.asks:
-        return False
-    connection = handler.connection
-    return can_interpose(connection) and hand_over(stream.viewer, connection, adopt, framing)
+    connection, host = handler.connection, find_host(stream)
+    return (
+        host is not None
+        and can_interpose(connection)
+        and hand_over(stream.viewer, connection, host, framing)
+    )
 
 
 def _pump(stream: Stream, handler: BaseHTTPRequestHandler, framing: Framing) -> None:

@@ -11,14 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...errors import ConfigError
-from ...seats import OwnSeats
 from ...surroundings import Around, Place, Surroundings, join
 from ...web.access import PUBLIC, Access
 from ...web.answers import answer
 from ...web.messages import Request, Stream
 from ..base import Mark, Work, check_access, make_site
 from ..base import respond as respond_to
-from ..environs import Environ, Pump, find_connection, open_stream, read_environ, send
+from ..environs import Environ, Pump, find_connection, find_seats, open_stream, read_environ, send
 
 try:
     import cherrypy
@@ -112,10 +111,8 @@ def respond(work: Work, *, store: Place = None, mark: Mark | None = None) -> Ite
 
 def _read_request(environ: Environ) -> Request:
     """Translate a request; of the threads of CherryPy's own server, one is left for all else."""
-    request = read_environ(environ)
-    if not cherrypy.server.running:
-        return request
-    return replace(request, seats=OwnSeats(max(1, cherrypy.server.thread_pool - 1)))
+    threads = cherrypy.server.thread_pool if cherrypy.server.running else None
+    return replace(read_environ(environ), seats=find_seats(environ, threads))
 
 
 def _check_handler(handler: object) -> None:

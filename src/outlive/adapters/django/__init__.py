@@ -12,15 +12,15 @@ from typing import Any
 from ...entries import RunRecord
 from ...errors import ConfigError, UploadFailed
 from ...pumps.awaiting import pump
-from ...pumps.engine.exchanges import find_seats, find_transfer
-from ...seats import OwnSeats
+from ...pumps.engine import exchanges
 from ...surroundings import Around, Place, Setup, Surroundings, join
 from ...web.access import PUBLIC, Access, Action
 from ...web.answers import answer
 from ...web.messages import Request, Response, Seats, Stream
+from .. import environs
 from ..base import Mark, Work, check_access, make_site
 from ..base import respond as respond_to
-from ..environs import find_capacity, open_body
+from ..environs import open_body
 
 try:
     import django
@@ -183,8 +183,8 @@ def _read_request(request: HttpRequest, prefix: str, path: str) -> Request:
 
 def _find_seats(request: HttpRequest) -> Seats:
     if hasattr(request, "scope"):
-        return find_seats(request.scope)
-    return OwnSeats(find_capacity(request.META))
+        return exchanges.find_seats(request.scope)
+    return environs.find_seats(request.META)
 
 
 def _translate(response: Response, request: HttpRequest) -> HttpResponseBase:
@@ -212,7 +212,7 @@ async def _await_stream(response: Response, request: HttpRequest) -> AsyncIterat
     # As above; and Django keeps a thread for what a request does without await.
     leave_thread()
     (viewer,) = response.body
-    transfer = find_transfer(request.scope, viewer)
+    transfer = exchanges.find_transfer(request.scope, viewer)
     if transfer is not None:
         yield (opening := viewer.open())
         if await transfer.take(opening):

@@ -15,11 +15,14 @@ import os
 import socket
 from collections.abc import Iterator
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ...errors import EngineError
 from ...viewers import Viewer
 from .framings import CHUNKED, CLOSED, Framing
+
+if TYPE_CHECKING:
+    from .hosts import Host
 
 __all__ = ["Interposed", "can_interpose", "hand_over", "read_framing"]
 
@@ -53,23 +56,13 @@ class _Pump(Protocol):
     def close(self) -> None: ...
 
 
-class _Host(Protocol):
-    """What an engine takes a connection by; raises OSError or EngineError."""
-
-    def __call__(
-        self, sock: socket.socket, viewer: Viewer, framing: Framing, *, head: bytes
-    ) -> None: ...
-
-
 class Interposed:
     """What a server of WSGI iterates over: it is at its end once the engine has the connection."""
 
-    def __init__(
-        self, viewer: Viewer, connection: socket.socket, adopt: _Host, pump: _Pump
-    ) -> None:
+    def __init__(self, viewer: Viewer, connection: socket.socket, host: Host, pump: _Pump) -> None:
         self._viewer = viewer
         self._fd = connection.fileno()
-        self._adopt = adopt
+        self._host = host
         self._pump = pump
         self._beginnings = self._begin()
         self._part = b""
@@ -114,7 +107,7 @@ class Interposed:
         framing = read_framing(written, self._part)
         if framing is not None:
             with contextlib.suppress(OSError, EngineError):
-                self._adopt(dummy.real, self._viewer, framing, head=written)
+                self._host.adopt(dummy.real, self._viewer, framing, head=written)
                 self._is_taken = True
                 return
         self._dummy = None
@@ -134,11 +127,11 @@ class Interposed:
             dummy.close()
 
 
-def hand_over(viewer: Viewer, connection: socket.socket, adopt: _Host, framing: Framing) -> bool:
+def hand_over(viewer: Viewer, connection: socket.socket, host: Host, framing: Framing) -> bool:
     """Give the engine a connection on which the head is sent; False where its server keeps it."""
     dummy = _Dummy(connection.fileno())
     try:
-        adopt(dummy.real, viewer, framing, head=b"")
+        host.adopt(dummy.real, viewer, framing)
     except (OSError, EngineError):
         dummy.put_back(b"")
         return False
@@ -205,7 +198,9 @@ def read_framing(written: bytes, opening: bytes) -> Framing | None:
     coding = headers.get(b"transfer-encoding")
     if coding == b"chunked" and version == b"HTTP/1.1":
         return CHUNKED if _is_chunk(body, opening) else None
-    if coding is None and (version == b"HTTP/1.0" or headers.get(b"connection") == b"close"):
+    if coding is None:
+        # Of no length that is told, the end of the connection is the end (RFC 9112, section 6.3):
+        # cheroot says no more to a client of HTTP/1.0.
         return CLOSED if body == opening else None
     return None
 
