@@ -32,7 +32,8 @@ uvicorn.run(get_asgi_application(), port=0)
 def example(request, tmp_path: Path) -> Iterator[Example]:
     """Serve the example."""
     serve = "app.main()" if request.param == "runserver" else ASGI
-    with Example(["-c", PROGRAM + serve], tmp_path) as example:
+    # An engine in a process of its own would have the heartbeat that users have.
+    with Example(["-c", PROGRAM + serve], tmp_path, OUTLIVE_ENGINE="thread") as example:
         yield example
         # What is endless would be waited for.
         example.process.kill()
