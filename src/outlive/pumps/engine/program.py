@@ -286,6 +286,7 @@ def main() -> None:
 def _serve(path: Path) -> None:
     store = open_store(str(path), quota=store_quota())
     _raise_file_limit()
+    platforms.keep_freed_memory()
     logging.basicConfig(format="outlive engine: %(message)s")
     made = path / FOLDER / name_gate()[0]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as gate:
