@@ -12,9 +12,14 @@ from tests.programs import Outlive
 
 __all__ = ["browser", "complaints", "outlive", "page"]
 
-# A shell has what it starts with `&` ignore Ctrl-C, and so would all that tests start in turn.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell has what it starts with `&` ignore Ctrl-C, nohup a hang-up, and so would all that tests
+# start in turn.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # No test asserts how fast it is, and the machines that run this are busy with other things.
 settings.register_profile("outlive", deadline=None, suppress_health_check=[HealthCheck.too_slow])
