@@ -93,8 +93,8 @@ class Viewer:
     """Decides what one viewer is sent, and when. Times are seconds of any steady clock."""
 
     __slots__ = (
-        "_beat_at", "_may_have_partial", "_opening", "_partial_at", "_silence",
-        "feed", "finished", "place", "seat",
+        "_beat_at", "_may_have_partial", "_partial_at", "_silence",
+        "feed", "finished", "opening", "place", "seat",
     )  # fmt: skip
 
     def __init__(self, feed: Feed, place: Place, opening: bytes, now: float) -> None:
@@ -103,7 +103,8 @@ class Viewer:
         #: Whoever pumps leaves it.
         self.seat: Seat | None = None
         self.finished = False
-        self._opening = opening
+        #: What is yet to be sent before all else.
+        self.opening = opening
         silence = feed.format.silence
         self._silence = HEARTBEAT if silence is None else silence
         self._beat_at = now + self._silence
@@ -120,19 +121,9 @@ class Viewer:
         """What to call once nothing is sent any more, any number of times; it keeps no viewer."""
         return _do_nothing if self.seat is None else self.seat.leave
 
-    @property
-    def opening(self) -> bytes:
-        """What opens its stream, where that is yet to be sent."""
-        return self._opening
-
-    @property
-    def is_new(self) -> bool:
-        """Whether there is something that opens its stream, yet to be sent."""
-        return bool(self._opening)
-
     def open(self) -> bytes:
         """Get what opens its stream, to be sent before all else; once."""
-        opening, self._opening = self._opening, b""
+        opening, self.opening = self.opening, b""
         return opening
 
     def follow(self, place: Place) -> None:

@@ -49,7 +49,7 @@ class Client:
         self.data = b""
         self.done: list[bool] = []
         viewer = make_viewer(journal, form)
-        viewer._opening = opening
+        viewer.opening = opening
         engine.adopt(ours, viewer, framing, self.done.append)
 
     def read(self, size: int) -> bool:

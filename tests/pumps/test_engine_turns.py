@@ -14,6 +14,7 @@ from outlive.entries import Kind
 from outlive.journals.memory import MemoryJournal
 from outlive.pumps.engine import (
     CHUNKED,
+    CLOSED,
     Engine,
     connections,
     groups,
@@ -24,7 +25,7 @@ from outlive.pumps.engine.connections import Block
 from tests.formats.logs import make_journal
 from tests.helpers import eventually
 from tests.pumps.clients import Client, dechunk, opened
-from tests.pumps.pumpings import END, add
+from tests.pumps.pumpings import END, add, make_viewer
 
 
 def list_blocks() -> list[Block]:
@@ -199,3 +200,37 @@ def test_who_is_there_but_reads_nothing_has_more_time_than_who_vanished(engine, 
     assert eventually(lambda: patience() == connections.PATIENCE)
     client.read_until(100_000)
     assert eventually(lambda: patience() == connections.VANISHED)
+
+
+def test_who_stalls_after_long_at_the_head_has_all_its_time(stepping, monkeypatch):
+    """To be looked after, too: nothing tells of one that takes nothing."""
+    journal = make_journal([], end=None)
+    steps = stepping(journal)
+    (connection,) = steps.engine.connections.values()
+    connection.taken_at -= 2 * connections.PATIENCE
+    monkeypatch.setattr(loop, "_LOOK", 0)
+    add(journal, b"x" * 1_000_000)
+    eventually(lambda: steps.work() or connection.is_patient or steps.clients[0].done)
+    assert not steps.clients[0].done
+
+
+def test_who_is_beside_the_head_may_have_nothing_to_take_for_long(stepping, monkeypatch):
+    """As of a run that is silent, from the middle of a line."""
+    journal = make_journal([], end=None)
+    steps = stepping(journal)
+    monkeypatch.setattr("outlive.viewers.HEARTBEAT", 0.01)
+    viewer = make_viewer(journal)
+    viewer.place = viewer.place._replace(state=True)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        steps.engine.adopt(ours, viewer, CLOSED)
+        steps.work()
+        connection = steps.engine.connections[ours.fileno()]
+        assert connection in connection.group.asides
+        connection.taken_at -= 2 * connections.PATIENCE
+        due = viewer.deadline()
+        eventually(lambda: steps.work() or viewer.deadline() > due)
+        add(journal, b"one\n")
+        steps.work()
+        theirs.settimeout(0)
+        assert theirs.recv(9) == b"one\n"

@@ -71,7 +71,7 @@ class Connection:
         #: What it is being sent, and how much of the first was.
         self.blocks: tuple[Block, ...] = ()
         self.sent = 0
-        #: When it took something, as long as it is behind.
+        #: As long as it is behind: when it took something last, or was given something to take.
         self.taken_at = 0.0
         self.is_ready = self.is_patient = False
         #: Whether all was sent, so that only its end is waited for.
@@ -88,6 +88,11 @@ class Connection:
             (_NOTSENT_LOWAT, _UNSENT),
         ):
             self.sock.setsockopt(socket.IPPROTO_TCP, name, value)
+
+    def give(self, blocks: tuple[Block, ...], sent: int = 0) -> None:
+        """Have it sent these next; its time to take them begins now."""
+        self.blocks, self.sent = blocks, sent
+        self.taken_at = monotonic()
 
     def push(self, data: bytes) -> bool:
         """Send on in a block; tells whether all of it is sent. Raises OSError."""

@@ -43,9 +43,9 @@ class Shelf:
 
 
 class Turn(NamedTuple):
-    """What came of a turn of a group: who was sent nothing, who has all, whether there may be more."""
+    """What came of a turn of a group: who fell behind, who has all, whether there may be more."""
 
-    doubtful: list[Connection]
+    behind: list[Connection]
     complete: list[Connection]
     has_more: bool = False
 
@@ -118,10 +118,9 @@ class Group:
         for index, block in enumerate(self._blocks):
             for fd, sent in _send_all(some, block):
                 connection = some.pop(fd)
+                # Why, its own next send finds out: in errno there is that of the last one only.
                 self._fall_behind(connection, self._blocks[index:], max(sent, 0))
-                if sent < 0:
-                    # Why, its own next send finds out: in errno there is that of the last one only.
-                    turn.doubtful.append(connection)
+                turn.behind.append(connection)
         self.heads.update(some)
         if self._blocks[-1].is_last:
             turn.complete.extend(some.values())
@@ -130,7 +129,7 @@ class Group:
         """Take one from the head, which has yet to be sent these blocks."""
         place = blocks[-1].after
         self.others.add(connection)
-        connection.blocks, connection.sent = blocks, sent
+        connection.give(blocks, sent)
         connection.viewer = Viewer(self.feed, place, b"", monotonic())
         connection.viewer.follow(place)
         for block in blocks:
@@ -159,16 +158,18 @@ class Group:
         if viewer is None or self._join(connection, viewer):
             return False
         self.asides.discard(connection)
-        if viewer.is_new:
-            connection.blocks = (Block(self.framing.frame((viewer.open(),)), None, viewer.place),)
+        if viewer.opening:
+            opening = Block(self.framing.frame((viewer.open(),)), None, viewer.place)
+            connection.give((opening,))
             return True
         block = self._find(viewer.place)
         if block is not None:
-            connection.blocks = (block,)
+            connection.give((block,))
             viewer.follow(block.after)
             return True
-        connection.blocks, has_more = self._read(viewer)
-        if connection.blocks or has_more:
+        blocks, has_more = self._read(viewer)
+        connection.give(blocks)
+        if blocks or has_more:
             return True
         if not self.has_heads:
             self.viewer = viewer
@@ -182,7 +183,7 @@ class Group:
 
     def _join(self, connection: Connection, viewer: Viewer) -> bool:
         """Have one go on with the head, if it is there."""
-        if self.viewer is None or self.viewer.place != viewer.place or viewer.is_new:
+        if self.viewer is None or self.viewer.place != viewer.place or viewer.opening:
             return False
         self.others.discard(connection)
         self.asides.discard(connection)

@@ -251,15 +251,15 @@ class Engine:
         key = group.feed, group.framing
         if key in self._groups:
             return
-        self._groups[key] = group
-        # Once for all of a group, for whom nothing need be kept: the engine has blocks.
-        group.feed.enter()
         journal = group.feed.journal
         watch = self._watches.get(journal)
         if watch is None:
             watch = self._watches[journal] = Watch(journal, self._ring)
             self._wheel.set(watch, watch.settle_at)
         watch.groups.add(group)
+        self._groups[key] = group
+        # Once for all of a group, for whom nothing need be kept: the engine has blocks.
+        group.feed.enter()
 
     # ── turns ──
 
@@ -281,7 +281,7 @@ class Engine:
             return
         for connection in turn.complete:
             self._complete(connection)
-        for connection in [*turn.doubtful, *group.asides]:
+        for connection in [*turn.behind, *group.asides]:
             self._make_ready(connection)
         if turn.has_more:
             self._move(group)
@@ -346,7 +346,7 @@ class Engine:
 
     def _look_after(self, connection: Connection, now: float) -> None:
         """See whether one that takes nothing is still there; in vain it waits only so long."""
-        silence = now - connection.taken_at
+        silence = now - connection.taken_at if connection.blocks else 0.0
         if silence >= PATIENCE:
             self._drop(connection, is_complete=False)
             return
@@ -465,7 +465,8 @@ class Engine:
     def _end(self, connection: Connection) -> bool:
         """End one stream; only clients that come again by themselves get a proper end."""
         group = connection.group
-        if not group.feed.format.reconnects or connection.sent:
+        # Amid a block, or before the head of a response, it would end nothing.
+        if not group.feed.format.reconnects or connection.blocks:
             return False
         end = group.framing.end
         try:
