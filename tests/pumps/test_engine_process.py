@@ -70,8 +70,9 @@ def watch() -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture
-def host(store) -> Iterator[ProcessHost]:
-    """Give the host of the store's engine; this process is a worker then."""
+def host(store, monkeypatch) -> Iterator[ProcessHost]:
+    """Give the host of the store's engine; this process is a worker then, and a patient one."""
+    monkeypatch.setattr("outlive.pumps.engine.processes.ANSWER_SECONDS", 30)
     host = find_process(store.path)
     yield host
     host.forget()
@@ -254,6 +255,62 @@ def test_threads_hand_over_at_once(store, host):
     assert got == [b"2\r\n0\n\r\n"] * 40
 
 
+def kill_engine(store: DirectoryStore) -> None:
+    """Kill the one that is there."""
+    (engine,) = engines_of(store.path)
+    os.kill(engine, signal.SIGKILL)
+    eventually(lambda: not engines_of(store.path))
+
+
+def test_who_is_handed_over_as_an_engine_dies_is_begun_by_the_next(store, host):
+    """The one that took it, and no other, is told that it may begin."""
+    writer = begin_run(store)
+    write_lines(writer, range(1))
+    hand_over(host, store, writer.journal.run).close()
+    kill_engine(store)
+    with hand_over(host, store, writer.journal.run) as client:
+        assert client.recv(99) == b"2\r\n0\n\r\n"
+
+
+def test_a_seat_that_went_with_its_engine_is_no_trouble_of_the_next(store, host, caplog):
+    """Work may take long to start: meanwhile anything may have happened."""
+    run = begin_run(store).journal.run
+    seat = host.take(None, "")
+    kill_engine(store)
+    seat.name_run(run)
+    seat.leave()
+    host.take(run, "").leave()
+    assert caplog.text.count("died") == 1
+    assert "no engine for" not in caplog.text
+
+
+def test_who_is_interrupted_amid_a_question_gets_no_answer_later(store, host):
+    """As by a signal that limits the time of a view: what is asked next has its own answer."""
+    viewer = make_viewer(store.journal(begin_run(store).journal.run))
+    host.take(None, "").leave()
+    (engine,) = engines_of(store.path)
+
+    def interrupt() -> None:
+        eventually(host._lock.locked)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    before = signal.signal(signal.SIGUSR1, fail)
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(ZeroDivisionError):
+            host.take(None, "")
+        thread.join(30)
+    finally:
+        os.kill(engine, signal.SIGCONT)
+        signal.signal(signal.SIGUSR1, before)
+    assert ask_without_descriptor(host, viewer) == "the engine has no descriptor left"
+
+
 def test_hostile_bytes_harm_nobody(store, start, host, watch):
     """Whoever sends them is let go, all others' streams go on, and a worker's log tells of it."""
     writer = begin_run(store)
@@ -274,13 +331,20 @@ def test_hostile_bytes_harm_nobody(store, start, host, watch):
     assert worker.told().count("outlive engine: a message to the engine is no such") == 4
 
 
-def test_an_engine_that_does_not_answer_is_left_alone(store, host, monkeypatch):
+def ask_without_descriptor(host: ProcessHost, viewer: Viewer) -> str:
+    """Hand a viewer over without its socket; gives why that is refused."""
+    with host._asking():
+        return host._ask(encode(HandOver.of(viewer, CHUNKED, b"", None))).refusal
+
+
+def test_an_engine_that_does_not_answer_is_left_alone(store, host):
     """Its worker goes on by itself, and nothing is sent twice when it wakes up."""
-    monkeypatch.setattr("outlive.pumps.engine.processes.ANSWER_SECONDS", 0.2)
     writer = begin_run(store)
     write_lines(writer, range(1))
     hand_over(host, store, writer.journal.run).close()
     (engine,) = engines_of(store.path)
+    assert host._link is not None
+    host._link.sock.settimeout(0.2)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         viewer = make_viewer(store.journal(writer.journal.run), "text")
@@ -292,8 +356,8 @@ def test_an_engine_that_does_not_answer_is_left_alone(store, host, monkeypatch):
                 host.take(None, "")
         finally:
             os.kill(engine, signal.SIGCONT)
-        host.forget()
-        hand_over(host, store, writer.journal.run).close()
+        host._retry_at = 0.0
+        assert ask_without_descriptor(host, viewer).startswith("the engine has no descriptor")
         ours.sendall(b"by the worker")
         ours.close()
         assert theirs.recv(99) == b"by the worker"
@@ -341,11 +405,8 @@ def test_descriptors_that_run_out_are_told(store, start, host, watch, listener):
 
 def test_what_comes_without_its_descriptor_is_refused(store, host):
     """The kernel drops it where the engine has none left for it."""
-    writer = begin_run(store)
-    viewer = make_viewer(store.journal(writer.journal.run))
-    with host._asking():
-        answer = host._ask(encode(HandOver.of(viewer, CHUNKED, b"", None)))
-    assert answer.refusal == "the engine has no descriptor left"
+    viewer = make_viewer(store.journal(begin_run(store).journal.run))
+    assert ask_without_descriptor(host, viewer) == "the engine has no descriptor left"
 
 
 def test_another_version_has_an_engine_of_its_own(store, host, monkeypatch):

@@ -100,11 +100,17 @@ class ProcessHost(Host):
         sock.close()
 
     def _hand_over(self, message: HandOver, fd: int, seat: Seat | None) -> None:
-        link = self._connect()
-        if isinstance(seat, EngineSeat) and seat.link is link:
+        if isinstance(seat, EngineSeat) and seat.link is self._connect():
             message = message._replace(seat=seat.number)
         _check(self._ask(encode(message), fd))
-        link.sock.send(encode(Begin()))
+        # Where the answer came from: it may be another engine by now.
+        link = self._connect()
+        try:
+            link.sock.send(encode(Begin()))
+        except BaseException:
+            # The engine must not keep what its worker goes on with.
+            self._drop(link)
+            raise
 
     # ── its connection ──
 
@@ -137,6 +143,10 @@ class ProcessHost(Host):
             except OSError as error:
                 # Too large a message, or too many descriptors on their way.
                 raise EngineError(f"the engine cannot be asked: {error}") from error
+            except BaseException:
+                # By a signal: the answer would be taken for that to the next question.
+                self._drop(link)
+                raise
         raise self._give_up("it dies again and again")
 
     def _drop(self, link: _Link) -> None:
@@ -235,8 +245,11 @@ class _Link:
 
     def _tell_all(self) -> None:
         while self._untold:
-            with contextlib.suppress(IndexError):
+            try:
                 data = self._untold.popleft()
+            except IndexError:
+                # Another thread was quicker.
+                return
             try:
                 # Unlike `send` of a socket with a timeout, this never waits.
                 os.write(self.sock.fileno(), data)

@@ -196,7 +196,7 @@ class Program:
         answer = Answer()
         try:
             self._grant(worker, message, fd)
-        except (OutliveError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, its worker waits for an answer
             answer = Answer.of(error)
         worker.sock.send(encode(answer))
 
