@@ -21,7 +21,7 @@ from outlive.pumps.engine import (
 )
 from outlive.pumps.engine.wheel import GRAIN, Wheel
 from tests.formats.logs import make_journal
-from tests.helpers import eventually
+from tests.helpers import eventually, few_descriptors
 from tests.pumps.clients import Client, dechunk, running
 from tests.pumps.pumpings import END, add, make_viewer
 
@@ -135,6 +135,23 @@ def test_a_mistake_ends_only_the_viewers_of_its_feed(engine, framing, caplog):
     assert b"one\n" in clients[0].read_all()
 
 
+def test_a_journal_that_cannot_be_watched_has_no_viewers(engine, monkeypatch, caplog):
+    """All others' streams go on; a thread that watches may be one too many."""
+    good, bad = (make_journal([(Kind.OUT, b"one\n")], end=None) for _ in range(2))
+    client = Client(engine, good)
+    eventually(lambda: client.read(99) or client.data)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(bad, "watch", fail)
+    other = Client(engine, bad)
+    assert eventually(lambda: other.done) == [False]
+    assert "a stream was cut short" in caplog.text
+    add(good, END, Kind.END)
+    assert client.read_all() == b"one\n"
+
+
 def test_who_is_amid_what_is_removed_is_cut(engine, monkeypatch):
     """What it was being sent cannot be read again, and nothing else may come in its place."""
     monkeypatch.setattr(groups, "_SHELF_SIZE", 0)
@@ -158,6 +175,29 @@ def test_all_streams_end_with_the_engine(form, is_whole):
         eventually(lambda: client.read(999) or client.data)
     assert client.read_all().endswith(b"0\r\n\r\n") is is_whole
     assert not journal._watchers
+
+
+def test_no_end_comes_before_the_head_of_a_response():
+    """Of whom an engine was given as it is stopped: it would be no response at all."""
+    engine = Engine()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        engine.adopt(ours, make_viewer(make_journal([], end=None), "sse"), CHUNKED, head=b"head")
+        engine._take_in()
+        engine._end_all(is_orderly=True)
+        assert theirs.recv(9) == b""
+
+
+def test_where_nothing_can_be_opened_no_engine_begins():
+    """And the connection stays with its server."""
+    threads.stop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        viewer = make_viewer(make_journal([], end=None))
+        with few_descriptors(1), pytest.raises(EngineError, match="open files"):
+            threads.adopt(ours, viewer, CLOSED)
+        ours.sendall(b"still here")
+        assert theirs.recv(99) == b"still here"
 
 
 def test_who_comes_where_others_are_is_sent_its_own_opening_first(engine):

@@ -13,8 +13,9 @@ from outlive.journals.memory import MemoryWriter
 from outlive.pumps.blocking import BlockingPump
 from outlive.pumps.engine import CHUNKED, CLOSED, stop
 from outlive.pumps.engine.hosts import Host, ThreadHost
-from outlive.pumps.engine.interposing import Interposed, can_interpose, read_framing
+from outlive.pumps.engine.interposing import Interposed, can_interpose, hand_over, read_framing
 from tests.formats.logs import make_journal
+from tests.helpers import few_descriptors
 from tests.pumps.pumpings import make_viewer
 
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
@@ -196,3 +197,33 @@ def test_a_stream_that_is_left_before_its_second_chunk_leaves_nothing():
         theirs.settimeout(10)
         assert theirs.recv(1) == b""
     assert not journal._watchers
+
+
+@pytest.mark.parametrize("count", range(3))
+def test_without_descriptors_the_server_keeps_the_connection(count):
+    """It cannot be taken, nor anything laid over it."""
+    viewer = make_viewer(make_journal([(Kind.OUT, b"one\n")]))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        body = Interposed(viewer, ours, ThreadHost(), BlockingPump(viewer))
+        with few_descriptors(count):
+            assert not hand_over(viewer, ours, ThreadHost(), CLOSED)
+            for part in body:
+                ours.sendall(part)
+        body.close()
+        assert theirs.recv(99) == b"one\n"
+
+
+def test_a_default_timeout_of_an_application_changes_nothing():
+    """Nobody waits for so long, and the server's socket blocks as before."""
+    viewer = make_viewer(make_journal([(Kind.OUT, b"one\n")]))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.setdefaulttimeout(600)
+        try:
+            body = Interposed(viewer, ours, DeadHost(), BlockingPump(viewer))
+            assert list(body) == [b"", b"one\n"]
+            body.close()
+        finally:
+            socket.setdefaulttimeout(None)
+        assert os.get_blocking(ours.fileno())

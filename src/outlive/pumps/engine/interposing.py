@@ -98,7 +98,9 @@ class Interposed:
 
     def _lay_over(self, part: bytes) -> Iterator[bytes]:
         if len(part) < _LIMIT and not self._viewer.finished:
-            self._dummy = _Dummy(self._fd)
+            # Without a descriptor left for it, the server keeps the connection.
+            with contextlib.suppress(OSError):
+                self._dummy = _Dummy(self._fd)
         yield part
 
     def _judge(self, dummy: _Dummy) -> None:
@@ -129,7 +131,10 @@ class Interposed:
 
 def hand_over(viewer: Viewer, connection: socket.socket, host: Host, framing: Framing) -> bool:
     """Give the engine a connection on which the head is sent; False where its server keeps it."""
-    dummy = _Dummy(connection.fileno())
+    try:
+        dummy = _Dummy(connection.fileno())
+    except OSError:
+        return False
     try:
         host.adopt(dummy.real, viewer, framing)
     except (OSError, EngineError):
@@ -144,10 +149,15 @@ class _Dummy:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self.real = socket.socket(fileno=os.dup(fd))
-        self._end, inner = socket.socketpair()
+        self._blocks = os.get_blocking(fd)
+        with contextlib.ExitStack() as failed:
+            self.real = failed.enter_context(socket.socket(fileno=os.dup(fd)))
+            self._end, inner = socket.socketpair()
+            failed.pop_all()
+        # Whatever an application has for `socket.setdefaulttimeout`.
+        self._end.settimeout(0)
         # As a server that waits by itself has it.
-        os.set_blocking(inner.fileno(), os.get_blocking(fd))
+        os.set_blocking(inner.fileno(), self._blocks)
         self._inner = os.fstat(inner.fileno())
         os.dup2(inner.fileno(), fd, inheritable=False)
         inner.close()
@@ -156,19 +166,18 @@ class _Dummy:
         """Get what the server wrote."""
         written = b""
         with contextlib.suppress(OSError):
-            while data := self._end.recv(_LIMIT, socket.MSG_DONTWAIT):
+            while data := self._end.recv(_LIMIT):
                 written += data
         return written
 
     def put_back(self, written: bytes) -> None:
         """Give the connection back to the server, and what that wrote to the client."""
         real, fd = self.real, self._fd
-        blocks = os.get_blocking(real.fileno())
         try:
             real.settimeout(_PATIENCE)
             real.sendall(written)
         finally:
-            os.set_blocking(real.fileno(), blocks)
+            os.set_blocking(real.fileno(), self._blocks)
             # The server may have closed it: by now that could be another's.
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.fstat(fd), self._inner):

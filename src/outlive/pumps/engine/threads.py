@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 
+from ...errors import EngineError
 from ...viewers import Viewer
 from .connections import Done
 from .framings import Framing
@@ -54,7 +55,11 @@ def _find() -> _Host:
     global _host  # noqa: PLW0603 - one per process
     with _lock:
         if _host is None or not _host.thread.is_alive():
-            _host = _Host()
+            try:
+                _host = _Host()
+            except (OSError, RuntimeError) as error:
+                # There is no descriptor for it, or no thread.
+                raise EngineError(f"an engine cannot be started: {error}") from error
         return _host
 
 
