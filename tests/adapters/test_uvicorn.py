@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import math
 import os
 import signal
@@ -18,7 +19,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 
 from outlive import platforms
 from outlive.adapters.asgi import PUBLIC, application, respond
-from outlive.adapters.asgi.uvicorn import Protocol
+from outlive.adapters.asgi.uvicorn import Protocol, _Recorder
 from outlive.entries import End, Kind, RunRecord, State
 from outlive.pumps.engine import stop
 from outlive.pumps.engine.processes import find_process
@@ -221,8 +222,14 @@ def test_viewers_do_not_count_as_connections():
             eventually(lambda: served.holds() == (0, 0))
 
 
+def list_recorded() -> list[bytes]:
+    """List what is remembered of responses."""
+    gc.collect()
+    return [each.written for each in gc.get_objects() if isinstance(each, _Recorder)]
+
+
 def test_where_there_is_no_engine_the_server_goes_on(tmp_path, monkeypatch):
-    """What opens a stream was sent already, and is not sent again."""
+    """What opens a stream was sent already, and is not sent again; nothing behind it is kept."""
     monkeypatch.setenv("OUTLIVE_ENGINE", "process")
     store = DirectoryStore(tmp_path / "store")
     # One that could not be had is not asked for again at once.
@@ -231,6 +238,7 @@ def test_where_there_is_no_engine_the_server_goes_on(tmp_path, monkeypatch):
         served.write(b"first\n")
         viewer.until(b"first")
         assert served.holds() == (1, 1)
+        assert not any(b"first" in recorded for recorded in list_recorded())
         served.end()
         body = body_of(viewer)
         assert body.count(b"event: start") == body.count(b"first") == 1

@@ -458,6 +458,31 @@ def takes(host: ProcessHost, run: str) -> bool:
     return True
 
 
+def test_errors_are_told_where_a_worker_is(store, host):
+    """And nowhere once none is: the pipe of a server that is gone must not stay open."""
+    with hand_over(host, store, begin_run(store).journal.run):
+        (engine,) = engines_of(store.path)
+
+        def where() -> str:
+            return os.readlink(f"/proc/{engine}/fd/2")
+
+        assert where() == os.readlink("/proc/self/fd/2")
+        host.forget()
+        eventually(lambda: where() == os.devnull)
+
+
+def test_each_version_in_each_place_has_a_gate_and_a_lock(monkeypatch):
+    """Of its own: what one tells its engine another need not understand."""
+    gates = [name_gate()]
+    with monkeypatch.context() as patch:
+        patch.setattr("outlive.__version__", "0.0.0")
+        gates.append(name_gate())
+    monkeypatch.setattr("outlive.pumps.engine.gates.__file__", "/elsewhere/gates.py")
+    gates.append(name_gate())
+    names, locks = map(set, zip(*gates, strict=True))
+    assert len(names) == len(locks) == 3
+
+
 def test_a_store_may_lie_deep(tmp_path):
     """An address of a Unix socket has room for 107 bytes only."""
     store = DirectoryStore(tmp_path / ("x" * 100) / ("y" * 100))
