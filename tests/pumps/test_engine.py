@@ -310,3 +310,18 @@ def test_a_wheel_gives_out_each_thing_once_and_not_too_early():
     assert list(wheel.due(0.5 + 2 * GRAIN)) == ["b"]
     assert list(wheel.due(3.0)) == ["a"]
     assert wheel.upcoming() is None
+
+
+def test_who_is_given_out_by_a_wheel_may_drop_whoever_else_is_due():
+    """Or set them anew, for a later time."""
+    wheel: Wheel[str] = Wheel()
+    for thing in "abc":
+        wheel.set(thing, 1.0)
+    due = wheel.due(2.0)
+    first = next(due)
+    second, third = sorted({"a", "b", "c"} - {first})
+    wheel.drop(second)
+    wheel.drop(third)
+    wheel.set(third, 3.0)
+    assert not list(due)
+    assert list(wheel.due(4.0)) == [third]

@@ -38,15 +38,18 @@ class Wheel(Generic[T]):
     def drop(self, thing: T) -> None:
         """Forget a thing."""
         notch = self._set.pop(thing, None)
-        if notch is not None:
+        # Of those that are just given out there is none.
+        if notch in self._notches:
             self._notches[notch].discard(thing)
 
     def due(self, now: float) -> Iterator[T]:
         """Give out, and forget, what is due."""
         while self._order and self._order[0] * GRAIN <= now:
-            for thing in self._notches.pop(heapq.heappop(self._order)):
-                # Who was given out before may have dropped it.
-                if self._set.pop(thing, None) is not None:
+            notch = heapq.heappop(self._order)
+            for thing in self._notches.pop(notch):
+                # Who was given out before may have dropped it, or set it anew.
+                if self._set.get(thing) == notch:
+                    del self._set[thing]
                     yield thing
 
     def upcoming(self) -> float | None:
