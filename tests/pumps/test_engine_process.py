@@ -25,7 +25,7 @@ from outlive.pumps.engine.messages import HandOver, encode
 from outlive.pumps.engine.processes import ProcessHost, find_process
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from outlive.viewers import Viewer
-from tests.helpers import eventually
+from tests.helpers import eventually, few_descriptors
 from tests.pumps.workers import (
     Client,
     Worker,
@@ -456,6 +456,12 @@ def takes(host: ProcessHost, run: str) -> bool:
     except TooManyViewers:
         return False
     return True
+
+
+def test_a_worker_without_descriptors_goes_on_by_itself(store, host):
+    """It has none to find the engine by."""
+    with few_descriptors(), pytest.raises(EngineError, match="open files"):
+        host.take(None, "")
 
 
 def test_errors_are_told_where_a_worker_is(store, host):

@@ -166,7 +166,8 @@ class ProcessHost(Host):
         deadline = monotonic() + START_SECONDS
         while self._link is None:
             try:
-                self._link = _Link(self._store)
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                self._link = _Link(sock, self._store)
             except (ConnectionError, FileNotFoundError):
                 # Nobody is there, or about to leave.
                 if monotonic() > deadline:
@@ -210,8 +211,8 @@ class EngineSeat:
 class _Link:
     """A connection to an engine that has answered."""
 
-    def __init__(self, store: Path) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, sock: socket.socket, store: Path) -> None:
+        self.sock = sock
         self._untold: deque[bytes] = deque()
         try:
             self.sock.settimeout(ANSWER_SECONDS)
