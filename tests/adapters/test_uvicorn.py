@@ -21,8 +21,8 @@ from outlive import platforms
 from outlive.adapters.asgi import PUBLIC, application, respond
 from outlive.adapters.asgi.uvicorn import Protocol, _Recorder
 from outlive.entries import End, Kind, RunRecord, State
-from outlive.pumps.engine import stop
 from outlive.pumps.engine.processes import find_process
+from outlive.pumps.engine.threads import stop
 from outlive.runs import Run
 from outlive.stores import DirectoryStore, MemoryStore, Store
 from tests.adapters.serving import SERVERS, Served, read_process

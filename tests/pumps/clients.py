@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 
 from outlive.journals.memory import MemoryJournal
-from outlive.pumps.engine import CLOSED, Engine, Framing
+from outlive.pumps.engine import CLOSED, Framing
+from outlive.pumps.engine.loop import Engine
 from tests.pumps.pumpings import make_viewer
 
 #: The sockets of all clients, to be closed behind a test.

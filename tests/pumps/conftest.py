@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from outlive.pumps.engine import Engine
+from outlive.pumps.engine.loop import Engine
 from tests.pumps.clients import opened, running
 
 

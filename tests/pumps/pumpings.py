@@ -19,8 +19,9 @@ from outlive.journals.disk import DiskJournal
 from outlive.journals.memory import MemoryJournal
 from outlive.pumps.awaiting import pump
 from outlive.pumps.blocking import BlockingPump
-from outlive.pumps.engine import CHUNKED, CLOSED, adopt, find_engine
+from outlive.pumps.engine import CHUNKED, CLOSED, find_engine
 from outlive.pumps.engine.processes import ProcessHost, find_process
+from outlive.pumps.engine.threads import adopt
 from outlive.stores import DirectoryStore
 from outlive.viewers import Viewer
 from tests.formats.logs import RUN, make_journal

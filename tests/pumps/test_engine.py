@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 
 from outlive.entries import Kind
 from outlive.errors import EngineError
-from outlive.pumps.engine import (
-    CHUNKED,
-    CLOSED,
-    Engine,
-    groups,
-    loop,
-    threads,
-)
+from outlive.pumps.engine import CHUNKED, CLOSED, groups, loop, threads
+from outlive.pumps.engine.loop import Engine
 from outlive.pumps.engine.wheel import GRAIN, Wheel
 from tests.formats.logs import make_journal
 from tests.helpers import eventually, few_descriptors

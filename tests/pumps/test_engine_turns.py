@@ -15,13 +15,13 @@ from outlive.journals.memory import MemoryJournal
 from outlive.pumps.engine import (
     CHUNKED,
     CLOSED,
-    Engine,
     connections,
     groups,
     loop,
     sending,
 )
 from outlive.pumps.engine.connections import Block
+from outlive.pumps.engine.loop import Engine
 from tests.formats.logs import make_journal
 from tests.helpers import eventually
 from tests.pumps.clients import Client, dechunk, opened

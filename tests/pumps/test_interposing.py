@@ -11,9 +11,10 @@ from outlive.entries import End, Kind, State
 from outlive.errors import EngineError
 from outlive.journals.memory import MemoryWriter
 from outlive.pumps.blocking import BlockingPump
-from outlive.pumps.engine import CHUNKED, CLOSED, stop
+from outlive.pumps.engine import CHUNKED, CLOSED
 from outlive.pumps.engine.hosts import Host, ThreadHost
 from outlive.pumps.engine.interposing import Interposed, can_interpose, hand_over, read_framing
+from outlive.pumps.engine.threads import stop
 from tests.formats.logs import make_journal
 from tests.helpers import few_descriptors
 from tests.pumps.pumpings import make_viewer

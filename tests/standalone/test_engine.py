@@ -2,7 +2,7 @@
 
 import pytest
 
-from outlive.pumps.engine import stop
+from outlive.pumps.engine.threads import stop
 from tests.helpers import eventually
 from tests.standalone.servers import SUCCEEDED, dechunk, serving
 

@@ -18,24 +18,10 @@ from ...stores import find_home
 from ...viewers import Seat
 from .framings import CHUNKED, CLOSED, Framing
 
-# Elsewhere there is neither epoll nor /proc.
-if sys.platform == "linux":
-    from .loop import Engine
-    from .threads import adopt, stop
-
 if TYPE_CHECKING:
     from .hosts import Host
 
-__all__ = [
-    "CHUNKED",
-    "CLOSED",
-    "Engine",
-    "EngineSeats",
-    "Framing",
-    "adopt",
-    "find_engine",
-    "stop",
-]
+__all__ = ["CHUNKED", "CLOSED", "EngineSeats", "Framing", "find_engine"]
 
 
 def find_engine(journal: Journal) -> Host | None:
@@ -46,6 +32,7 @@ def find_engine(journal: Journal) -> Host | None:
     kind = ENGINE.value()
     if kind not in ("process", "thread", "off"):
         raise ConfigError(f"{ENGINE.variable}: process, thread or off, not {kind[:40]!r}")
+    # Elsewhere there is neither epoll nor /proc.
     if kind == "off" or sys.platform != "linux":
         return None
     home = find_home(journal) if kind == "process" else None
