@@ -14,38 +14,26 @@ from pathlib import Path
 
 import pytest
 
-from outlive.entries import BEGINNING, Kind
+from outlive.entries import Kind
 from outlive.errors import EngineError, TooManyViewers
-from outlive.feeds import find_feed
-from outlive.formats.text import TextFormat
 from outlive.pumps.engine import CHUNKED, find_engine
 from outlive.pumps.engine.gates import FOLDER, find_gate, name_gate
 from outlive.pumps.engine.hosts import ThreadHost
-from outlive.pumps.engine.messages import HandOver, encode
-from outlive.pumps.engine.processes import ProcessHost, find_process
-from outlive.stores import DirectoryStore, MemoryStore, Store
-from outlive.viewers import Viewer
-from tests.helpers import eventually, few_descriptors
+from outlive.pumps.engine.processes import ProcessHost
+from outlive.stores import DirectoryStore, MemoryStore
+from tests.helpers import eventually
 from tests.pumps.workers import (
     Client,
     Worker,
     begin_run,
     end_run,
     engines_of,
+    hand_over,
     make_viewer,
     write_lines,
 )
 
 NUMBERS = [b"%d" % number for number in range(300)]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[DirectoryStore]:
-    """Give an empty store; end whatever engine it has."""
-    store = DirectoryStore(tmp_path / "store")
-    yield store
-    for pid in engines_of(store.path):
-        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -67,15 +55,6 @@ def watch() -> Iterator[Callable[..., Client]]:
     """Give how to make clients."""
     with contextlib.ExitStack() as clients:
         yield lambda *arguments: clients.enter_context(closing(Client(*arguments)))
-
-
-@pytest.fixture
-def host(store, monkeypatch) -> Iterator[ProcessHost]:
-    """Give the host of the store's engine; this process is a worker then, and a patient one."""
-    monkeypatch.setattr("outlive.pumps.engine.processes.ANSWER_SECONDS", 30)
-    host = find_process(store.path)
-    yield host
-    host.forget()
 
 
 @pytest.fixture
@@ -191,19 +170,6 @@ def test_an_engine_leaves_with_its_store(store, start, watch):
     eventually(lambda: not engines_of(store.path))
 
 
-def hand_over(host: ProcessHost, store: Store, run: str, form: str = "text") -> socket.socket:
-    """Have a viewer's socket handed over by this process; gives the client's end."""
-    ours, theirs = socket.socketpair()
-    theirs.settimeout(30)
-    try:
-        host.adopt(ours, make_viewer(store.journal(run), form), CHUNKED)
-    except EngineError:
-        ours.close()
-        theirs.close()
-        raise
-    return theirs
-
-
 def test_a_forked_child_has_a_connection_of_its_own(store, host):
     """As under gunicorn's preload: neither takes the other's answers."""
     writer = begin_run(store)
@@ -255,62 +221,6 @@ def test_threads_hand_over_at_once(store, host):
     assert got == [b"2\r\n0\n\r\n"] * 40
 
 
-def kill_engine(store: DirectoryStore) -> None:
-    """Kill the one that is there."""
-    (engine,) = engines_of(store.path)
-    os.kill(engine, signal.SIGKILL)
-    eventually(lambda: not engines_of(store.path))
-
-
-def test_who_is_handed_over_as_an_engine_dies_is_begun_by_the_next(store, host):
-    """The one that took it, and no other, is told that it may begin."""
-    writer = begin_run(store)
-    write_lines(writer, range(1))
-    hand_over(host, store, writer.journal.run).close()
-    kill_engine(store)
-    with hand_over(host, store, writer.journal.run) as client:
-        assert client.recv(99) == b"2\r\n0\n\r\n"
-
-
-def test_a_seat_that_went_with_its_engine_is_no_trouble_of_the_next(store, host, caplog):
-    """Work may take long to start: meanwhile anything may have happened."""
-    run = begin_run(store).journal.run
-    seat = host.take(None, "")
-    kill_engine(store)
-    seat.name_run(run)
-    seat.leave()
-    host.take(run, "").leave()
-    assert caplog.text.count("died") == 1
-    assert "no engine for" not in caplog.text
-
-
-def test_who_is_interrupted_amid_a_question_gets_no_answer_later(store, host):
-    """As by a signal that limits the time of a view: what is asked next has its own answer."""
-    viewer = make_viewer(store.journal(begin_run(store).journal.run))
-    host.take(None, "").leave()
-    (engine,) = engines_of(store.path)
-
-    def interrupt() -> None:
-        eventually(host._lock.locked)
-        os.kill(os.getpid(), signal.SIGUSR1)
-
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError
-
-    before = signal.signal(signal.SIGUSR1, fail)
-    os.kill(engine, signal.SIGSTOP)
-    try:
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        with pytest.raises(ZeroDivisionError):
-            host.take(None, "")
-        thread.join(30)
-    finally:
-        os.kill(engine, signal.SIGCONT)
-        signal.signal(signal.SIGUSR1, before)
-    assert ask_without_descriptor(host, viewer) == "the engine has no descriptor left"
-
-
 def test_hostile_bytes_harm_nobody(store, start, host, watch):
     """Whoever sends them is let go, all others' streams go on, and a worker's log tells of it."""
     writer = begin_run(store)
@@ -329,39 +239,6 @@ def test_hostile_bytes_harm_nobody(store, start, host, watch):
         assert client.recv(99) == b"2\r\n0\n\r\n"
     hand_over(host, store, writer.journal.run).close()
     assert worker.told().count("outlive engine: a message to the engine is no such") == 4
-
-
-def ask_without_descriptor(host: ProcessHost, viewer: Viewer) -> str:
-    """Hand a viewer over without its socket; gives why that is refused."""
-    with host._asking():
-        return host._ask(encode(HandOver.of(viewer, CHUNKED, b"", None))).refusal
-
-
-def test_an_engine_that_does_not_answer_is_left_alone(store, host):
-    """Its worker goes on by itself, and nothing is sent twice when it wakes up."""
-    writer = begin_run(store)
-    write_lines(writer, range(1))
-    hand_over(host, store, writer.journal.run).close()
-    (engine,) = engines_of(store.path)
-    assert host._link is not None
-    host._link.sock.settimeout(0.2)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        viewer = make_viewer(store.journal(writer.journal.run), "text")
-        os.kill(engine, signal.SIGSTOP)
-        try:
-            with pytest.raises(EngineError, match="does not answer"):
-                host.adopt(ours, viewer, CHUNKED)
-            with pytest.raises(EngineError, match="a short while ago"):
-                host.take(None, "")
-        finally:
-            os.kill(engine, signal.SIGCONT)
-        host._retry_at = 0.0
-        assert ask_without_descriptor(host, viewer).startswith("the engine has no descriptor")
-        ours.sendall(b"by the worker")
-        ours.close()
-        assert theirs.recv(99) == b"by the worker"
-        assert theirs.recv(99) == b""
 
 
 def test_descriptors_that_run_out_are_told(store, start, host, watch, listener):
@@ -403,24 +280,6 @@ def test_descriptors_that_run_out_are_told(store, start, host, watch, listener):
     eventually(is_let_in)
 
 
-def test_what_comes_without_its_descriptor_is_refused(store, host):
-    """The kernel drops it where the engine has none left for it."""
-    viewer = make_viewer(store.journal(begin_run(store).journal.run))
-    assert ask_without_descriptor(host, viewer) == "the engine has no descriptor left"
-
-
-def test_another_version_has_an_engine_of_its_own(store, host, monkeypatch):
-    """What they tell each other need not be understood by any other."""
-    writer = begin_run(store)
-    with hand_over(host, store, writer.journal.run):
-        monkeypatch.setattr("outlive.__version__", "0.0.0")
-        host.forget()
-        monkeypatch.setattr("outlive.pumps.engine.processes.START_SECONDS", 0.5)
-        # It is of this version nevertheless, and told to be found by that name.
-        with pytest.raises(EngineError, match=r"no engine: .* in time"):
-            hand_over(host, store, writer.journal.run)
-
-
 def test_seats_are_counted_over_all_workers(store, host, monkeypatch):
     """They are free again with their viewers, or with the worker that handed nobody over."""
     monkeypatch.setenv("OUTLIVE_VIEWERS_PER_RUN", "2")
@@ -458,12 +317,6 @@ def takes(host: ProcessHost, run: str) -> bool:
     return True
 
 
-def test_a_worker_without_descriptors_goes_on_by_itself(store, host):
-    """It has none to find the engine by."""
-    with few_descriptors(), pytest.raises(EngineError, match="open files"):
-        host.take(None, "")
-
-
 def test_errors_are_told_where_a_worker_is(store, host):
     """And nowhere once none is: the pipe of a server that is gone must not stay open."""
     with hand_over(host, store, begin_run(store).journal.run):
@@ -473,18 +326,6 @@ def test_errors_are_told_where_a_worker_is(store, host):
         assert errors.samefile("/proc/self/fd/2")
         host.forget()
         eventually(lambda: errors.samefile(os.devnull))
-
-
-def test_each_version_in_each_place_has_a_gate_and_a_lock(monkeypatch):
-    """Of its own: what one tells its engine another need not understand."""
-    gates = [name_gate()]
-    with monkeypatch.context() as patch:
-        patch.setattr("outlive.__version__", "0.0.0")
-        gates.append(name_gate())
-    monkeypatch.setattr("outlive.pumps.engine.gates.__file__", "/elsewhere/gates.py")
-    gates.append(name_gate())
-    names, locks = map(set, zip(*gates, strict=True))
-    assert len(names) == len(locks) == 3
 
 
 def test_a_store_may_lie_deep(tmp_path):
@@ -497,31 +338,6 @@ def test_a_store_may_lie_deep(tmp_path):
         assert client.recv(99) == b"2\r\n0\n\r\n"
     host.forget()
     eventually(lambda: not engines_of(store.path))
-
-
-def test_what_only_its_own_process_can_send_stays_there(store, host):
-    """A format that asks who may see what, and one that cannot be written down."""
-    writer = begin_run(store)
-    for name, value in (("asks", True), ("secret", lambda: None)):
-        form = TextFormat(writer.journal.run, (99, name))
-        setattr(form, name, value)
-        feed = find_feed(store.journal(writer.journal.run), form)
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            with pytest.raises(EngineError):
-                host.adopt(ours, Viewer(feed, feed.begin(BEGINNING), b"", 0.0), CHUNKED)
-            ours.sendall(b"still here")
-            assert theirs.recv(99) == b"still here"
-
-
-def test_what_cannot_be_started_is_told_once(store, host, monkeypatch, caplog):
-    """And not tried again for each viewer."""
-    monkeypatch.setattr("outlive.platforms.interpreter", lambda: "/nothing/here")
-    writer = begin_run(store)
-    for _ in range(3):
-        with pytest.raises(EngineError):
-            hand_over(host, store, writer.journal.run)
-    assert caplog.text.count("no engine for") == 1
 
 
 @pytest.mark.parametrize(

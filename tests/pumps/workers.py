@@ -15,16 +15,17 @@ from pathlib import Path
 from time import monotonic
 
 from outlive.entries import BEGINNING, Cursor, End, Kind, RunRecord, State
-from outlive.errors import OutliveError
+from outlive.errors import EngineError, OutliveError
 from outlive.feeds import find_feed
 from outlive.formats import FORMATS
 from outlive.journals.base import Journal, JournalWriter
 from outlive.pumps.engine import CHUNKED, EngineSeats, find_engine
+from outlive.pumps.engine.processes import ProcessHost
 from outlive.stores import Store, open_store
 from outlive.viewers import Viewer
 from tests.helpers import eventually
 
-__all__ = ["Client", "Worker", "begin_run", "engines_of", "make_viewer", "serve"]
+__all__ = ["Client", "Worker", "begin_run", "engines_of", "hand_over", "make_viewer", "serve"]
 
 
 def make_viewer(journal: Journal, form: str = "sse", cursor: str = "") -> Viewer:
@@ -161,6 +162,19 @@ def engines_of(store: Path) -> list[int]:
         if os.fsencode(store) in words and b"pumps/engine/__main__.py" in b" ".join(words):
             found.append(int(path.parent.name))
     return found
+
+
+def hand_over(host: ProcessHost, store: Store, run: str, form: str = "text") -> socket.socket:
+    """Have a viewer's socket handed over by this process; gives the client's end."""
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(30)
+    try:
+        host.adopt(ours, make_viewer(store.journal(run), form), CHUNKED)
+    except EngineError:
+        ours.close()
+        theirs.close()
+        raise
+    return theirs
 
 
 if __name__ == "__main__":
