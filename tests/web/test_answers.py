@@ -162,6 +162,18 @@ def test_a_mistake_of_ours_is_not_shown_to_whoever_asked(caplog, monkeypatch):
     assert "secret detail" in caplog.text
 
 
+def test_a_setting_that_is_none_is_told_to_whoever_runs_this(caplog, monkeypatch):
+    """In one line, and not only to whoever asked."""
+    monkeypatch.setenv("OUTLIVE_VIEWERS", "many")
+    with caplog.at_level(logging.ERROR, "outlive"):
+        response = make_client().ask(f"/runs/{LIVING}?format=sse")
+    assert response.status == 500
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"GET /runs/{LIVING}: OUTLIVE_VIEWERS: give a number, not 'many'"
+    )
+
+
 def test_trouble_with_the_store_is_answered_as_such(monkeypatch):
     """503, and what is wrong."""
     client = make_client()

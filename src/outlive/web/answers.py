@@ -110,6 +110,9 @@ def complete(
     except passes:
         raise
     except OutliveError as error:
+        if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            # A setting, for example: whoever runs this can mend it.
+            _log.error("%s %s: %s", request.method, request.path, error)
         response = _error(request, error.status, str(error))
         if isinstance(error, Unauthorized):
             response = _with(response, ("WWW-Authenticate", "Bearer"))
