@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -134,16 +135,20 @@ def test_another_version_has_an_engine_of_its_own(store, host, monkeypatch):
             hand_over(host, store, writer.journal.run)
 
 
-def test_each_version_in_each_place_has_a_gate_and_a_lock(monkeypatch):
-    """Of its own: what one tells its engine another need not understand."""
+def test_each_version_in_each_place_and_network_has_a_gate_and_a_lock(monkeypatch):
+    """Of its own: what one tells its engine another need not understand, nor see who listens."""
     gates = [name_gate()]
     with monkeypatch.context() as patch:
         patch.setattr("outlive.__version__", "0.0.0")
         gates.append(name_gate())
+    with monkeypatch.context() as patch:
+        # Another container has another network; here any other namespace does.
+        patch.setattr("outlive.pumps.engine.gates.NETWORK", Path("/proc/self/ns/mnt"))
+        gates.append(name_gate())
     monkeypatch.setattr("outlive.pumps.engine.gates.__file__", "/elsewhere/gates.py")
     gates.append(name_gate())
     names, locks = map(set, zip(*gates, strict=True))
-    assert len(names) == len(locks) == 3
+    assert len(names) == len(locks) == 4
 
 
 def test_what_only_its_own_process_can_send_stays_there(store, host):

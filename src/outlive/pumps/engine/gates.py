@@ -1,4 +1,4 @@
-"""Where the workers of a store find its engine: one for each installation of Outlive."""
+"""Where the workers of a store find its engine: one for each installation of Outlive and network."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ __all__ = ["FOLDER", "LOCK", "READY", "find_gate", "name_gate"]
 #: Of a store: the sockets of its engines, and a file of which each locks a byte.
 FOLDER = "engines"
 LOCK = "lock"
+#: Each container has one of its own.
+NETWORK = Path("/proc/self/ns/net")
 #: What an engine that listens tells who started it, at last.
 READY = b"ready\n"
 
@@ -22,10 +24,11 @@ def name_gate() -> tuple[str, int]:
     """Name the socket of this installation's engine, and the byte that it locks.
 
     Another version, or another folder that it is deployed to, has an engine of its own, and what
-    workers and engine tell each other need not be understood by others.
+    workers and engine tell each other need not be understood by others. So has another container:
+    who listens there, only an engine in the same network sees.
     """
     version = sys.modules[__name__.partition(".")[0]].__version__
-    place = crc32(os.fsencode(Path(__file__).parent))
+    place = crc32(b"%s %d" % (os.fsencode(Path(__file__).parent), NETWORK.stat().st_ino))
     return f"{version}-{place:08x}", crc32(version.encode(), place)
 
 
