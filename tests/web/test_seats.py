@@ -58,6 +58,15 @@ def test_one_too_many_is_told_to_come_again(client):
     assert json.loads(body_of(refused))["error"].startswith("as many watch here")
 
 
+def test_a_browser_that_shows_a_refusal_comes_again(client):
+    """By itself, as the page does; but what it posted it would only ask for."""
+    viewers = watch(client, PLACES)
+    for method, again in (("GET", "5"), ("HEAD", None)):
+        refused = client.ask(f"/runs/{LIVING}?format=html", method=method)
+        assert (refused.status, headers_of(refused).get("refresh")) == (503, again)
+    assert len(viewers) == PLACES
+
+
 def test_each_run_has_a_limit_of_its_own(client, monkeypatch):
     """One that everybody watches keeps nobody from another; the activity is no run."""
     monkeypatch.setenv("OUTLIVE_VIEWERS_PER_RUN", "1")

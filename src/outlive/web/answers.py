@@ -118,6 +118,9 @@ def complete(
             response = _with(response, ("WWW-Authenticate", "Bearer"))
         if isinstance(error, TooManyViewers):
             response = _with(response, ("Retry-After", str(RETRY_SECONDS)))
+            if request.method == "GET":
+                # What a browser shows comes again by this only.
+                response = _with(response, ("Refresh", str(RETRY_SECONDS)))
     except Exception:  # noqa: BLE001 - the boundary: a traceback must not reach the client
         # A mistake of ours: told to whoever runs this, not to whoever asked.
         _log.exception("%s %s", request.method, request.path)
