@@ -89,6 +89,8 @@ def test_an_engine_that_does_not_answer_is_left_alone(store, host):
     writer = begin_run(store)
     write_lines(writer, range(1))
     hand_over(host, store, writer.journal.run).close()
+    # By which the connection is known, as long as there is somebody who has it.
+    seat = host.take(None, "")
     (engine,) = engines_of(store.path)
     assert host._link is not None
     host._link.sock.settimeout(0.2)
@@ -109,6 +111,7 @@ def test_an_engine_that_does_not_answer_is_left_alone(store, host):
         ours.close()
         assert theirs.recv(99) == b"by the worker"
         assert theirs.recv(99) == b""
+    seat.leave()
 
 
 def test_what_comes_without_its_descriptor_is_refused(store, host):

@@ -7,6 +7,7 @@ import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 import pytest
 
@@ -20,8 +21,9 @@ from outlive.pumps.engine import (
     loop,
     sending,
 )
-from outlive.pumps.engine.connections import Block
+from outlive.pumps.engine.connections import Block, Connection
 from outlive.pumps.engine.loop import Engine
+from outlive.viewers import Viewer
 from tests.formats.logs import make_journal
 from tests.helpers import eventually
 from tests.pumps.clients import Client, dechunk, opened
@@ -202,35 +204,43 @@ def test_who_is_there_but_reads_nothing_has_more_time_than_who_vanished(engine, 
     assert eventually(lambda: patience() == connections.VANISHED)
 
 
+def step_beside(steps: Steps, viewer: Viewer) -> tuple[Connection, socket.socket]:
+    """Have one more viewer, who came long ago; gives its connection, and the other end."""
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(0)
+    opened.append(theirs)
+    steps.engine.adopt(ours, viewer, CLOSED)
+    steps.work()
+    connection = steps.engine.connections[ours.fileno()]
+    connection.taken_at -= 2 * connections.PATIENCE
+    return connection, theirs
+
+
 def test_who_stalls_after_long_at_the_head_has_all_its_time(stepping, monkeypatch):
-    """To be looked after, too: nothing tells of one that takes nothing."""
+    """To be looked after then, too: nothing tells of one that takes nothing."""
     journal = make_journal([], end=None)
     steps = stepping(journal)
-    (connection,) = steps.engine.connections.values()
-    connection.taken_at -= 2 * connections.PATIENCE
+    connection, theirs = step_beside(steps, make_viewer(journal))
+    assert connection.viewer is None
     monkeypatch.setattr(loop, "_LOOK", 0)
     add(journal, b"x" * 1_000_000)
-    eventually(lambda: steps.work() or connection.is_patient or steps.clients[0].done)
-    assert not steps.clients[0].done
+    steps.work()
+    assert monotonic() - connection.taken_at < connections.PATIENCE
+    assert connection in steps.engine.connections.values()
+    monkeypatch.setattr(loop, "PATIENCE", 0)
+    eventually(lambda: steps.work() or connection not in steps.engine.connections.values())
+    assert theirs.recv(9) == b"x" * 9
 
 
-def test_who_is_beside_the_head_may_have_nothing_to_take_for_long(stepping, monkeypatch):
+def test_who_is_beside_the_head_may_have_nothing_to_take_for_long(stepping):
     """As of a run that is silent, from the middle of a line."""
     journal = make_journal([], end=None)
     steps = stepping(journal)
-    monkeypatch.setattr("outlive.viewers.HEARTBEAT", 0.01)
     viewer = make_viewer(journal)
     viewer.place = viewer.place._replace(state=True)
-    ours, theirs = socket.socketpair()
-    with theirs:
-        steps.engine.adopt(ours, viewer, CLOSED)
-        steps.work()
-        connection = steps.engine.connections[ours.fileno()]
-        assert connection in connection.group.asides
-        connection.taken_at -= 2 * connections.PATIENCE
-        due = viewer.deadline()
-        eventually(lambda: steps.work() or viewer.deadline() > due)
-        add(journal, b"one\n")
-        steps.work()
-        theirs.settimeout(0)
-        assert theirs.recv(9) == b"one\n"
+    connection, theirs = step_beside(steps, viewer)
+    assert connection in connection.group.asides
+    steps.engine._look_after(connection, monotonic())
+    add(journal, b"one\n")
+    steps.work()
+    assert theirs.recv(9) == b"one\n"
