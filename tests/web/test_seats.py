@@ -6,8 +6,10 @@ import json
 import pytest
 
 from outlive import seats
+from outlive.errors import TooManyViewers
 from outlive.pumps.blocking import BlockingPump
-from outlive.web.messages import Response, Stream
+from outlive.web.answers import complete
+from outlive.web.messages import Request, Response, Stream
 from tests.web.sites import ENDED, LIVING, Client, body_of, headers_of, make_client
 
 PLACES = 3
@@ -58,13 +60,15 @@ def test_one_too_many_is_told_to_come_again(client):
     assert json.loads(body_of(refused))["error"].startswith("as many watch here")
 
 
-def test_a_browser_that_shows_a_refusal_comes_again(client):
+@pytest.mark.parametrize(("method", "again"), [("GET", "5"), ("POST", None)])
+def test_a_browser_that_shows_a_refusal_comes_again(method, again):
     """By itself, as the page does; but what it posted it would only ask for."""
-    viewers = watch(client, PLACES)
-    for method, again in (("GET", "5"), ("HEAD", None)):
-        refused = client.ask(f"/runs/{LIVING}?format=html", method=method)
-        assert (refused.status, headers_of(refused).get("refresh")) == (503, again)
-    assert len(viewers) == PLACES
+
+    def refuse() -> Response:
+        raise TooManyViewers(PLACES)
+
+    refused = complete(Request(method=method, path="/train"), refuse)
+    assert (refused.status, headers_of(refused).get("refresh")) == (503, again)
 
 
 def test_each_run_has_a_limit_of_its_own(client, monkeypatch):
