@@ -116,7 +116,7 @@ class Group:
         for fd in some:
             del self._pending[fd]
         for index, block in enumerate(self._blocks):
-            for fd, sent in _send_all(some, block):
+            for fd, sent in _send_all(some, self._data_of(block), block.size):
                 connection = some.pop(fd)
                 # Why, its own next send finds out: in errno there is that of the last one only.
                 self._fall_behind(connection, self._blocks[index:], max(sent, 0))
@@ -246,8 +246,8 @@ class Group:
         return data
 
 
-def _send_all(connections: dict[int, Connection], block: Block) -> list[tuple[int, int]]:
+def _send_all(connections: dict[int, Connection], data: bytes, size: int) -> list[tuple[int, int]]:
     """Send a block; gives the descriptors of those who were not sent all of it, and how much."""
-    data, size, flags, call = block.data, block.size, FLAGS, push
+    flags, call = FLAGS, push
     # A loop of nothing but sends: here a thousand viewers cost what they cost.
     return [(fd, sent) for fd in connections if (sent := call(fd, data, size, flags)) != size]
