@@ -62,7 +62,7 @@ def test_a_head_alone_is_taken_where_nothing_opens_the_stream():
 class Served:
     """A client, and a server of WSGI in a thread, which answers as those do."""
 
-    def __init__(self, host: Host | None = None, *, skips=False, fails=False) -> None:
+    def __init__(self, host: Host | None = None, *, skips=False, fails=False, splits=False) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.client = socket.create_connection(listener.getsockname())
             self.server, _ = listener.accept()
@@ -70,6 +70,7 @@ class Served:
         self.journal = make_journal([(Kind.OUT, b"one\n"), (Kind.OUT, b"two\n")], end=None)
         self.viewer = make_viewer(self.journal)
         self._host, self._skips, self._fails = host or ThreadHost(), skips, fails
+        self._splits = splits
         self._thread = threading.Thread(target=self._serve)
 
     def answer(self, head: bytes, coding: bytes = b"") -> bytes:
@@ -90,7 +91,8 @@ class Served:
         prefix = self._head + b"\r\n" + self._coding
         for part in body:
             if part or not self._skips:
-                self.server.sendall(prefix + part)
+                for piece in _split(prefix, part) if self._splits else [prefix + part]:
+                    self.server.sendall(piece)
                 prefix = b""
             if self._fails:
                 break
@@ -101,6 +103,11 @@ class Served:
             self.server.sendall(b"the end of the server")
             body.close()
         self.server.close()
+
+
+def _split(prefix: bytes, part: bytes) -> list[bytes]:
+    """Cut a chunk into pieces of one byte, and frame none of them."""
+    return [prefix, *(part[i : i + 1] for i in range(len(part)))]
 
 
 @pytest.mark.parametrize("skips", [False, True], ids=["writes a head for nothing", "does not"])
@@ -115,6 +122,17 @@ class Served:
 def test_the_client_gets_every_byte_once(head, coding, expected, skips):
     """From the engine, which leaves the server's own end unseen; or from the server as ever."""
     assert Served(skips=skips).answer(head, coding) == head + b"\r\n" + expected
+
+
+@pytest.mark.parametrize("opening", [b"", b"x" * 100_000], ids=["text", "opened"])
+def test_a_first_chunk_that_is_cut_up_holds_up_nobody(opening):
+    """As by middleware that writes each byte by itself, though nobody reads the dummy meanwhile."""
+    text = b"line\n" * 10_000
+    served = Served(skips=True, splits=True)
+    served.journal = make_journal([(Kind.OUT, text + b"two\n")], end=None)
+    served.viewer = make_viewer(served.journal)
+    served.viewer.opening = opening
+    assert served.answer(_CLOSED) == _CLOSED + b"\r\n" + opening + text + b"two\n"
 
 
 class DeadHost(ThreadHost):

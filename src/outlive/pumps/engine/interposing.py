@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Interposed", "can_interpose", "hand_over", "read_framing"]
 
-#: Bytes of a first chunk; more than a socketpair holds would have the server wait for ever.
-_LIMIT = 64 * 1024
+#: Bytes of a first chunk. Middleware may cut it up, and what nobody reads yet has room for 278
+#: writes, however small: beyond them its server would wait for ever.
+_FIRST_SIZE = 48
+#: Bytes that are read for it, where nothing opens the stream.
+_READ_SIZE = 32 * 1024
+#: Bytes that are read at once of what a server wrote.
+_RECEIVE_SIZE = 64 * 1024
 #: Seconds that a client has to take what is put back.
 _PATIENCE = 60.0
 
@@ -89,15 +94,22 @@ class Interposed:
         So does cheroot, as PEP 3333 has it: then there is no head before the first byte of a text.
         """
         viewer = self._viewer
-        opening = viewer.open()
+        opening = self._cut(viewer.open())
         yield from self._lay_over(opening)
         if not opening:
-            chunk = viewer.feed.read(viewer.place, size=_LIMIT // 2)
-            opening = b"".join(viewer.take(chunk, monotonic()))
+            chunk = viewer.feed.read(viewer.place, size=_READ_SIZE)
+            opening = self._cut(b"".join(viewer.take(chunk, monotonic())))
             yield from self._lay_over(opening) if opening else ()
 
+    def _cut(self, data: bytes) -> bytes:
+        """Leave all but a few bytes to whoever goes on."""
+        viewer = self._viewer
+        if not viewer.finished:
+            data, viewer.opening = data[:_FIRST_SIZE], data[_FIRST_SIZE:]
+        return data
+
     def _lay_over(self, part: bytes) -> Iterator[bytes]:
-        if len(part) < _LIMIT and not self._viewer.finished:
+        if not self._viewer.finished:
             # Without a descriptor left for it, the server keeps the connection.
             with contextlib.suppress(OSError):
                 self._dummy = _Dummy(self._fd)
@@ -166,7 +178,7 @@ class _Dummy:
         """Get what the server wrote."""
         written = b""
         with contextlib.suppress(OSError):
-            while data := self._end.recv(_LIMIT):
+            while data := self._end.recv(_RECEIVE_SIZE):
                 written += data
         return written
 
