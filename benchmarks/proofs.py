@@ -1,4 +1,4 @@
-"""What issue 5 demands, measured in one go of less than half an hour; and the points of the README's plot."""
+"""What the engine is to reach, measured in one go of less than half an hour; and the points of the README's plot."""
 
 from __future__ import annotations
 
