@@ -225,7 +225,7 @@ def test_viewers_do_not_count_as_connections():
 def list_recorded() -> list[bytes]:
     """List what is remembered of responses."""
     gc.collect()
-    return [each.written for each in gc.get_objects() if isinstance(each, _Recorder)]
+    return [each.written for each in gc.get_objects() if type(each) is _Recorder]
 
 
 def test_where_there_is_no_engine_the_server_goes_on(tmp_path, monkeypatch):
